@@ -1,0 +1,88 @@
+"""Buckets: named objects with generations, behind one small protocol.
+
+A bucket keeps the documents; another one, or a prefix, keeps the state. The conditional `put` guards every record.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import AsyncIterable, AsyncIterator, Mapping
+from contextlib import AbstractAsyncContextManager
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Protocol
+
+ABSENT = "0"
+"""The generation of an object that does not exist: `put(..., if_generation=ABSENT)` only creates."""
+
+
+class ObjectNotFound(Exception):
+    """There is no such object, or no longer in this generation."""
+
+
+class PreconditionFailed(Exception):
+    """The object is of another generation than the caller asked for: look again."""
+
+
+class InvalidObjectName(ValueError):
+    """This bucket cannot hold an object of this name; the message says why."""
+
+
+@dataclass(frozen=True, slots=True)
+class ObjectInfo:
+    """What a bucket says about one object: its size in bytes, and a generation that changes with every change."""
+
+    name: str
+    generation: str
+    size: int
+    updated: datetime
+    metadata: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def version(self) -> str:
+        """What changes when the object must be indexed anew: its generation plus a digest of its metadata."""
+        return f"{self.generation}{self.metadata_digest}"
+
+    @property
+    def metadata_digest(self) -> str:
+        """A short digest of the metadata, with a `+` before it; empty where there is none."""
+        if not self.metadata:
+            return ""
+        canonical = json.dumps(dict(self.metadata), sort_keys=True).encode()
+        return f"+{hashlib.sha256(canonical).hexdigest()[:16]}"
+
+
+class ObjectReader(Protocol):
+    """One generation of an object, being read."""
+
+    info: ObjectInfo
+
+    def __aiter__(self) -> AsyncIterator[bytes]: ...
+
+
+class Bucket(Protocol):
+    """Where objects are kept. Every method may raise `failures.Transient`."""
+
+    async def stat(self, name: str) -> ObjectInfo | None:
+        """The object as it is now, or None."""
+
+    def open(self, name: str, generation: str | None = None) -> AbstractAsyncContextManager[ObjectReader]:
+        """Read the object, in this very generation where one is given.
+
+        Raises ObjectNotFound, and PreconditionFailed on entry or while reading when what is read is another generation.
+        """
+
+    async def put(
+        self, name: str, data: bytes | AsyncIterable[bytes], *, if_generation: str | None = None
+    ) -> ObjectInfo:
+        """Write the object whole or not at all; with `if_generation`, only over that generation (or `ABSENT`).
+
+        Raises PreconditionFailed, InvalidObjectName.
+        """
+
+    async def delete(self, name: str, *, if_generation: str | None = None) -> bool:
+        """Delete the object; False where there was none. Raises PreconditionFailed."""
+
+    def list(self, prefix: str = "") -> AsyncIterator[ObjectInfo]:
+        """The objects whose names start with `prefix`, in the order of their names."""

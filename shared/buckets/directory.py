@@ -1,0 +1,250 @@
+"""A folder of this machine as a bucket.
+
+Other programs write into the folder too, so nothing here trusts what a path was a moment ago: every step opens relative
+to the folder before it and follows no symbolic link.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import errno
+import fcntl
+import logging
+import os
+import secrets
+import stat as st
+import time
+from collections.abc import AsyncIterable, AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
+from datetime import UTC, datetime
+from pathlib import Path
+
+from shared.buckets import ABSENT, InvalidObjectName, ObjectInfo, ObjectNotFound, PreconditionFailed
+from shared.failures import Misconfigured, Transient
+from shared.names import name_problem
+
+log = logging.getLogger(__name__)
+
+READ_SIZE = 1 << 20
+CLOCK_TICK = 0.02
+"""Seconds within which two writes may carry the same timestamp: Linux stamps files at its timer's pace, 1 to 10 ms."""
+STALE_UPLOAD = 3600
+"""Seconds after which a temporary file was left by a process that died."""
+
+
+class DirectoryBucket:
+    """Objects are the regular files below `root`; a name is the path relative to it."""
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+
+    async def stat(self, name: str) -> ObjectInfo | None:
+        """The file as it is now; a file written within the last clock tick is looked at again once the tick is over,
+
+        so that any later write changes its generation.
+        """
+        info, age = await asyncio.to_thread(self._stat, name)
+        if info is not None and 0 <= age < CLOCK_TICK:
+            await asyncio.sleep(CLOCK_TICK - age)
+            info, _ = await asyncio.to_thread(self._stat, name)
+        return info
+
+    def _stat(self, name: str) -> tuple[ObjectInfo | None, float]:
+        try:
+            fd = self._open_file(name)
+        except ObjectNotFound:
+            return None, 0.0
+        try:
+            status = os.fstat(fd)
+        finally:
+            os.close(fd)
+        return _info(name, status), time.time() - status.st_ctime
+
+    @asynccontextmanager
+    async def open(self, name: str, generation: str | None = None) -> AsyncIterator[FileReader]:
+        fd = await asyncio.to_thread(self._open_file, name)
+        try:
+            info = _info(name, os.fstat(fd))
+            if generation not in (None, info.generation):
+                raise PreconditionFailed(f"{name} has changed")
+            yield FileReader(fd, info)
+        finally:
+            os.close(fd)
+
+    async def put(
+        self, name: str, data: bytes | AsyncIterable[bytes], *, if_generation: str | None = None
+    ) -> ObjectInfo:
+        if problem := name_problem(name):
+            raise InvalidObjectName(problem)
+        with _translating(name):
+            temporary = await asyncio.to_thread(self._new_temporary)
+            try:
+                with temporary.open("wb", buffering=0) as file:
+                    async for chunk in _chunks(data):
+                        await asyncio.to_thread(file.write, chunk)
+                    await asyncio.to_thread(os.fsync, file.fileno())
+                    return await asyncio.to_thread(self._place, file.fileno(), temporary, name, if_generation)
+            except ObjectNotFound as error:
+                raise InvalidObjectName("A file stands where this name needs a folder.") from error
+            finally:
+                temporary.unlink(missing_ok=True)
+
+    async def delete(self, name: str, *, if_generation: str | None = None) -> bool:
+        return await asyncio.to_thread(self._delete, name, if_generation)
+
+    # What follows blocks, and runs in threads.
+
+    @contextmanager
+    def _parent(self, name: str, *, create: bool = False) -> Iterator[tuple[int, str]]:
+        """The open folder that holds `name`, and its last segment."""
+        if name_problem(name):
+            raise ObjectNotFound(name)
+        *folders, leaf = name.split("/")
+        fd = -1
+        with _translating(name):
+            try:
+                fd = os.open(self.root, os.O_RDONLY | os.O_DIRECTORY)
+                for folder in folders:
+                    if create:
+                        with contextlib.suppress(FileExistsError):
+                            os.mkdir(folder, dir_fd=fd)
+                    outer, fd = fd, os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW, dir_fd=fd)
+                    os.close(outer)
+                yield fd, leaf
+            finally:
+                if fd >= 0:
+                    os.close(fd)
+
+    def _open_file(self, name: str) -> int:
+        with self._parent(name) as (folder, leaf):
+            fd = os.open(leaf, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK, dir_fd=folder)
+        if not st.S_ISREG(os.fstat(fd).st_mode):
+            os.close(fd)
+            raise ObjectNotFound(name)
+        return fd
+
+    @contextmanager
+    def _locked(self) -> Iterator[None]:
+        """Hold the lock that every conditional change of this bucket takes, in every process."""
+        with (self.root / ".lock").open("ab") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            yield
+
+    def _new_temporary(self) -> Path:
+        folder = self.root / ".tmp"
+        folder.mkdir(parents=True, exist_ok=True)
+        for left in folder.iterdir():
+            with contextlib.suppress(FileNotFoundError):  # another process may clean up too
+                if time.time() - left.stat().st_mtime > STALE_UPLOAD:
+                    left.unlink()
+        return folder / secrets.token_hex(8)
+
+    def _place(self, fd: int, temporary: Path, name: str, if_generation: str | None) -> ObjectInfo:
+        with self._parent(name, create=True) as (folder, leaf), self._locked():
+            current = self._current(folder, leaf)
+            self._check(name, current, if_generation)
+            after = 0 if current is None else current.st_mtime_ns + 1
+            modified = max(time.time_ns(), after)
+            os.utime(fd, ns=(modified, modified))
+            os.rename(temporary, leaf, dst_dir_fd=folder)
+            os.fsync(folder)
+            return _info(name, os.fstat(fd))
+
+    def _delete(self, name: str, if_generation: str | None) -> bool:
+        try:
+            with self._parent(name) as (folder, leaf), self._locked():
+                current = self._current(folder, leaf)
+                self._check(name, current, if_generation)
+                if current is None:
+                    return False
+                os.unlink(leaf, dir_fd=folder)
+                return True
+        except ObjectNotFound:
+            return False
+
+    def _current(self, folder: int, leaf: str) -> os.stat_result | None:
+        try:
+            status = os.stat(leaf, dir_fd=folder, follow_symlinks=False)
+        except FileNotFoundError:
+            return None
+        return status if st.S_ISREG(status.st_mode) else None
+
+    def _check(self, name: str, current: os.stat_result | None, if_generation: str | None) -> None:
+        generation = ABSENT if current is None else _generation(current)
+        if if_generation not in (None, generation):
+            raise PreconditionFailed(f"{name} has changed")
+
+    def _walk(self, prefix: str) -> list[ObjectInfo]:
+        found: list[ObjectInfo] = []
+        folders = [""]
+        while folders:
+            inside = folders.pop()
+            try:
+                entries = list(os.scandir(self.root / inside))
+            except (FileNotFoundError, NotADirectoryError):
+                continue
+            for entry in entries:
+                name = inside + entry.name
+                if entry.name.startswith(".") or entry.is_symlink():
+                    continue
+                if problem := name_problem(name):
+                    log.warning("A file was passed over: %s", problem, extra={"object": ascii(name)})
+                elif entry.is_dir(follow_symlinks=False):
+                    if name.startswith(prefix) or prefix.startswith(name + "/"):
+                        folders.append(name + "/")
+                elif name.startswith(prefix) and entry.is_file(follow_symlinks=False):
+                    with contextlib.suppress(FileNotFoundError):
+                        found.append(_info(name, entry.stat(follow_symlinks=False)))
+        return sorted(found, key=lambda info: info.name)
+
+    async def list(self, prefix: str = "") -> AsyncIterator[ObjectInfo]:
+        for info in await asyncio.to_thread(self._walk, prefix):
+            yield info
+
+
+class FileReader:
+    """An open file; reading it to the end checks that nobody wrote to it meanwhile."""
+
+    def __init__(self, fd: int, info: ObjectInfo) -> None:
+        self._fd = fd
+        self.info = info
+
+    async def __aiter__(self) -> AsyncIterator[bytes]:
+        while chunk := await asyncio.to_thread(os.read, self._fd, READ_SIZE):
+            yield chunk
+        if _generation(os.fstat(self._fd)) != self.info.generation:
+            raise PreconditionFailed(f"{self.info.name} changed while it was read")
+
+
+def _generation(status: os.stat_result) -> str:
+    """Time of content, time of inode, inode and size: a copy that keeps times still changes one of them."""
+    return f"{status.st_mtime_ns:x}-{status.st_ctime_ns:x}-{status.st_ino:x}-{status.st_size:x}"
+
+
+def _info(name: str, status: os.stat_result) -> ObjectInfo:
+    updated = datetime.fromtimestamp(status.st_mtime, UTC)
+    return ObjectInfo(name=name, generation=_generation(status), size=status.st_size, updated=updated)
+
+
+async def _chunks(data: bytes | AsyncIterable[bytes]) -> AsyncIterator[bytes]:
+    if isinstance(data, bytes):
+        yield data
+    else:
+        async for chunk in data:
+            yield chunk
+
+
+@contextmanager
+def _translating(name: str) -> Iterator[None]:
+    """Say what an error of the file system means for a bucket."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno in (errno.ENOENT, errno.ENOTDIR, errno.ELOOP, errno.ENXIO):
+            raise ObjectNotFound(name) from error
+        if error.errno in (errno.ENAMETOOLONG, errno.EISDIR):
+            raise InvalidObjectName(f"The folder cannot hold a file of that name: {error.strerror}.") from error
+        if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOSPC, errno.EDQUOT):
+            raise Misconfigured(f"The folder of this bucket refuses: {error.strerror}.") from error
+        raise Transient(f"The folder of this bucket failed: {error.strerror}.") from error

@@ -1,0 +1,44 @@
+"""The content of one generation of an object, as a file of this machine that Gemini's client can send."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import tempfile
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from shared.buckets import Bucket, ObjectInfo
+from shared.failures import Permanent
+from shared.gemini.mime import suffix_of
+
+
+@dataclass(frozen=True, slots=True)
+class Content:
+    """A temporary file with an ASCII name, and the SHA-256 of what is in it."""
+
+    path: Path
+    digest: str
+
+
+@asynccontextmanager
+async def fetch(bucket: Bucket, info: ObjectInfo, max_bytes: int) -> AsyncIterator[Content]:
+    """Copy this very generation of an object to a temporary file, which lives as long as the context.
+
+    Raises ObjectNotFound and PreconditionFailed when the object is no longer of that generation, and Permanent when it
+    turns out larger than `max_bytes`.
+    """
+    digest = hashlib.sha256()
+    size = 0
+    with tempfile.NamedTemporaryFile(prefix="flamehaven-", suffix=suffix_of(info.name)) as file:
+        async with bucket.open(info.name, info.generation) as reader:
+            async for chunk in reader:
+                size += len(chunk)
+                if size > max_bytes:
+                    raise Permanent("FILE_SIZE_EXCEEDED", f"The file is larger than {max_bytes} bytes.")
+                digest.update(chunk)
+                await asyncio.to_thread(file.write, chunk)
+        file.flush()
+        yield Content(Path(file.name), digest.hexdigest())

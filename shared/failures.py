@@ -1,0 +1,33 @@
+"""The kinds of failure that a bucket or Gemini can have, by what has to happen next.
+
+DependencyFailure
+├── Transient     try again later: the event is not acknowledged
+├── Misconfigured the key, a quota or a model is wrong: nobody's document is to blame, an operator must act
+└── Permanent     this file will never be indexed as it is: its record says why
+"""
+
+from __future__ import annotations
+
+
+class DependencyFailure(Exception):
+    """A bucket or Gemini did not do what it was asked to."""
+
+
+class Transient(DependencyFailure):
+    """It may work when tried again, after `retry_after` seconds where the server named a time."""
+
+    def __init__(self, message: str, *, retry_after: float | None = None) -> None:
+        super().__init__(message)
+        self.retry_after = retry_after
+
+
+class Misconfigured(DependencyFailure):
+    """No call will work until an operator changes a key, a quota or a setting."""
+
+
+class Permanent(DependencyFailure):
+    """This file cannot be indexed; `code` is stable, the message says what its owner can do."""
+
+    def __init__(self, code: str, message: str) -> None:
+        super().__init__(message)
+        self.code = code

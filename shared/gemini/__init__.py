@@ -1,0 +1,1 @@
+"""Gemini File Search, as the rest of the product sees it: stores, documents and grounded answers."""

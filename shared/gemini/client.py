@@ -1,0 +1,270 @@
+"""The one way to Gemini: every call has a timeout, is retried where that is safe, and fails as `shared.failures`."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from dataclasses import dataclass
+from enum import Enum
+from functools import partial
+from pathlib import Path
+from typing import TypeVar
+
+import httpx2
+from google import genai
+from google.genai import types
+from google.genai.pagers import AsyncPager
+from tenacity import (
+    AsyncRetrying,
+    RetryCallState,
+    retry_if_exception_type,
+    stop_after_attempt,
+    wait_random_exponential,
+)
+
+from shared.failures import Misconfigured, Permanent, Transient
+from shared.gemini import mime
+from shared.gemini.failures import classify, key_refused, not_there, unreadable
+from shared.secret import SecretSource
+
+T = TypeVar("T")
+Call = Callable[[genai.Client], Awaitable[T]]
+
+CALL_TIMEOUT = 30.0
+"""Seconds for a call that only reads or deletes."""
+GENERATE_TIMEOUT = 60.0
+"""Seconds for an answer."""
+ATTEMPTS = 4
+PAGE_SIZE = 20
+"""The most that Gemini lists at once (API reference, documents.list)."""
+MAX_DISPLAY_NAME = 512
+MAX_RETRY_DELAY = 30.0
+"""Seconds: a server that asks for more is asked again by the queue, later."""
+
+mime.register()
+
+
+class DocumentState(Enum):
+    """Where a Gemini document is in its life; ABSENT where there is none of that name."""
+
+    PENDING = "pending"
+    ACTIVE = "active"
+    FAILED = "failed"
+    ABSENT = "absent"
+
+
+@dataclass(frozen=True, slots=True)
+class Document:
+    """A Gemini document: its resource name, its state and the metadata that we gave it."""
+
+    name: str
+    state: DocumentState
+    metadata: dict[str, str]
+
+
+@dataclass(frozen=True, slots=True)
+class Uploaded:
+    """What Gemini calls the document it will make of an upload, and the operation that makes it."""
+
+    document: str
+    operation: str
+
+
+class Gemini:
+    """A Gemini project's File Search, over the network or an emulator in this process."""
+
+    def __init__(
+        self,
+        key: SecretSource,
+        *,
+        base_url: str | None = None,
+        transport: httpx2.AsyncBaseTransport | None = None,
+        upload_timeout: float = 60.0,
+    ) -> None:
+        self._key = key
+        self._base_url = base_url
+        self._transport = transport
+        self._upload_timeout = upload_timeout
+        self._client: genai.Client | None = None
+        self._client_key = ""
+
+    async def check(self) -> None:
+        """Ask Gemini for something small, to see that the key and the way there work."""
+        config = types.ListFileSearchStoresConfig(page_size=1)
+        await self._call(lambda client: client.aio.file_search_stores.list(config=config), timeout=5, attempts=1)
+
+    async def create_store(self, display_name: str) -> str:
+        """Make a File Search store; returns its resource name. Not retried: a second try could make a second store."""
+        config = types.CreateFileSearchStoreConfig(display_name=display_name[:MAX_DISPLAY_NAME])
+        store = await self._call(lambda client: client.aio.file_search_stores.create(config=config), attempts=1)
+        if not store.name:
+            raise Transient("Gemini made a store and did not say its name.")
+        return store.name
+
+    async def delete_store(self, store: str) -> None:
+        """Delete a store with all that is in it; one that is gone already is no error."""
+        config = types.DeleteFileSearchStoreConfig(force=True)
+        await self._delete(lambda client: client.aio.file_search_stores.delete(name=store, config=config))
+
+    async def upload(self, store: str, path: Path, *, display_name: str, metadata: Mapping[str, str]) -> Uploaded:
+        """Send a file to a store; it answers no question before its document is ACTIVE.
+
+        The file's own name must be ASCII (it goes into a header) and end as its type does in `mime.MIME_TYPES`: a type
+        given in words is refused for some types (python-genai issue 1900). Raises Transient also where the work may
+        have been done and only the answer was lost: look for the document by its metadata before sending it again.
+        """
+        config = types.UploadToFileSearchStoreConfig(
+            display_name=display_name[:MAX_DISPLAY_NAME], custom_metadata=_custom_metadata(metadata)
+        )
+        operation = await self._call(
+            lambda client: client.aio.file_search_stores.upload_to_file_search_store(
+                file_search_store_name=store, file=path, config=config
+            ),
+            timeout=self._upload_timeout,
+            attempts=1,
+        )
+        return _uploaded(store, operation)
+
+    async def document(self, name: str) -> Document:
+        """The document as it is now; its state is ABSENT where Gemini has none of that name."""
+        try:
+            found = await self._call(lambda client: client.aio.file_search_stores.documents.get(name=name))
+        except _NotThere:
+            return Document(name, DocumentState.ABSENT, {})
+        return _document(found)
+
+    async def upload_error(self, operation: str) -> str | None:
+        """What Gemini says went wrong with an upload, or None where it says nothing (yet)."""
+        asked = types.UploadToFileSearchStoreOperation.model_validate({"name": operation})
+        try:
+            answered = await self._call(lambda client: client.aio.operations.get(asked))
+        except _NotThere:
+            return None
+        if not answered.error:
+            return None
+        return str(answered.error.get("message") or "no reason given")
+
+    async def documents(self, store: str) -> AsyncIterator[Document]:
+        """Every document of a store, oldest first."""
+        token: str | None = None
+        while True:
+            # One page at a time: the SDK's own iteration raises IndexError on an empty last page.
+            config = types.ListDocumentsConfig(page_size=PAGE_SIZE, page_token=token)
+            page = await self._call(partial(_page_of_documents, store=store, config=config))
+            for document in page.page or []:
+                yield _document(document)
+            token = page.config.get("page_token")
+            if not token:
+                return
+
+    async def delete_document(self, name: str) -> None:
+        """Delete a document with its chunks; one that is gone already is no error."""
+        config = types.DeleteDocumentConfig(force=True)
+        await self._delete(lambda client: client.aio.file_search_stores.documents.delete(name=name, config=config))
+
+    async def generate(
+        self, model: str, question: str, config: types.GenerateContentConfig
+    ) -> types.GenerateContentResponse:
+        """Ask a model. Raises Permanent where Gemini finds the request itself wrong."""
+        return await self._call(
+            lambda client: client.aio.models.generate_content(model=model, contents=question, config=config),
+            timeout=GENERATE_TIMEOUT,
+        )
+
+    async def _delete(self, call: Call[object]) -> None:
+        try:
+            await self._call(call)
+        except _NotThere:
+            return
+
+    async def _call(self, call: Call[T], *, timeout: float = CALL_TIMEOUT, attempts: int = ATTEMPTS) -> T:
+        async for attempt in AsyncRetrying(
+            retry=retry_if_exception_type(Transient),
+            stop=stop_after_attempt(attempts),
+            wait=_wait_before_retry,
+            reraise=True,
+        ):
+            with attempt:
+                return await self._call_once(call, timeout)
+        raise AssertionError("tenacity either returns or raises")
+
+    async def _call_once(self, call: Call[T], timeout: float) -> T:
+        for last_try in (False, True):
+            try:
+                async with asyncio.timeout(timeout):
+                    return await call(await self._open())
+            except Exception as error:
+                if not last_try and (unreadable(error) or await self._key_rotated(error)):
+                    continue
+                if not_there(error):
+                    raise _NotThere(str(classify(error))) from error
+                if unreadable(error):
+                    raise Permanent("UNREADABLE_FILE", "Gemini could not read this file, twice.") from error
+                raise classify(error) from error
+        raise AssertionError("the last try either returns or raises")
+
+    async def _open(self) -> genai.Client:
+        """The client for the key as it is now; pools are kept per event loop by google-genai itself."""
+        key = await asyncio.to_thread(self._key.value)
+        if self._client is None or key != self._client_key:
+            arguments = {"transport": self._transport} if self._transport else {}
+            options = types.HttpOptions(
+                base_url=self._base_url,
+                timeout=int(max(CALL_TIMEOUT, GENERATE_TIMEOUT, self._upload_timeout) * 1000),
+                async_client_args=arguments,
+            )
+            self._client = genai.Client(api_key=key or "none", http_options=options, vertexai=False)
+            self._client_key = key
+        return self._client
+
+    async def _key_rotated(self, error: Exception) -> bool:
+        if not key_refused(error):
+            return False
+        await asyncio.to_thread(self._key.reread)
+        return self._key.value() != self._client_key
+
+
+class _NotThere(Misconfigured):
+    """Gemini has nothing of that name: for some calls that is an answer, for the others a store has vanished."""
+
+
+async def _page_of_documents(
+    client: genai.Client, *, store: str, config: types.ListDocumentsConfig
+) -> AsyncPager[types.Document]:
+    return await client.aio.file_search_stores.documents.list(parent=store, config=config)
+
+
+def _wait_before_retry(state: RetryCallState) -> float:
+    error = state.outcome.exception() if state.outcome else None
+    asked = error.retry_after if isinstance(error, Transient) else None
+    return min(asked, MAX_RETRY_DELAY) if asked else _backoff(state)
+
+
+_backoff = wait_random_exponential(multiplier=0.5, max=MAX_RETRY_DELAY)
+
+
+def _custom_metadata(metadata: Mapping[str, str]) -> list[types.CustomMetadata]:
+    return [types.CustomMetadata(key=key, string_value=value) for key, value in metadata.items() if value]
+
+
+def _uploaded(store: str, operation: types.UploadToFileSearchStoreOperation) -> Uploaded:
+    """The names in an upload's answer; a document is named in full, by its id alone, or only in the operation."""
+    if not operation.name:
+        raise Transient("Gemini took an upload and did not name its operation.")
+    named = operation.response.document_name if operation.response else None
+    document_id = (named or operation.name).rsplit("/", 1)[-1]
+    return Uploaded(document=f"{store}/documents/{document_id}", operation=operation.name)
+
+
+_STATES = {
+    types.DocumentState.STATE_ACTIVE: DocumentState.ACTIVE,
+    types.DocumentState.STATE_FAILED: DocumentState.FAILED,
+}
+
+
+def _document(found: types.Document) -> Document:
+    state = _STATES.get(found.state, DocumentState.PENDING) if found.state else DocumentState.PENDING
+    metadata = {
+        entry.key: entry.string_value for entry in found.custom_metadata or [] if entry.key and entry.string_value
+    }
+    return Document(found.name or "", state, metadata)

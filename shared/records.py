@@ -1,0 +1,165 @@
+"""Records: one small JSON object per document, written only by compare-and-swap.
+
+The record is the only place that says which Gemini document stands for an object. A Gemini document that an object has
+is in one of three places of its record: `document` (it answers questions), `uploads` (on its way), or `retired` (to be
+deleted). Nothing is deleted that was not first written down as retired, but for an upload that no record ever named.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+from datetime import datetime
+from enum import StrEnum
+
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from shared.buckets import Bucket, ObjectNotFound, PreconditionFailed
+from shared.failures import Transient
+from shared.names import digest_of, store_of
+
+log = logging.getLogger(__name__)
+
+READS = 5
+"""How often a record that is replaced while it is read is read again."""
+
+
+class Status(StrEnum):
+    """What a document's owner sees."""
+
+    PENDING = "pending"
+    INDEXED = "indexed"
+    FAILED = "failed"
+    DELETED = "deleted"
+
+
+class Lease(BaseModel):
+    """The right of one worker to index and delete for one object, until `expires` (seconds since the epoch)."""
+
+    model_config = ConfigDict(frozen=True)
+
+    holder: str
+    attempt: str
+    expires: float
+
+
+class Upload(BaseModel):
+    """What one attempt sent to Gemini; `document` is None while it is not known whether anything arrived."""
+
+    model_config = ConfigDict(frozen=True)
+
+    attempt: str
+    version: str | None = None
+    digest: str | None = None
+    document: str | None = None
+    operation: str | None = None
+
+
+class Reason(BaseModel):
+    """Why a document could not be indexed: a stable code, and a sentence its owner can act on."""
+
+    model_config = ConfigDict(frozen=True)
+
+    code: str
+    message: str
+
+
+class Record(BaseModel):
+    """All that is known of one object's place in the index. Immutable: a change is a new record."""
+
+    model_config = ConfigDict(frozen=True)
+
+    object: str
+    deployment: str
+    backend: str
+    status: Status = Status.PENDING
+    version: str | None = None
+    """The object's version that `status` speaks of; None while there is none."""
+    digest: str | None = None
+    """SHA-256 of the content that `document` was made from."""
+    document: str | None = None
+    uploads: tuple[Upload, ...] = ()
+    retired: tuple[str, ...] = ()
+    lease: Lease | None = None
+    dirty: bool = False
+    """Set by whoever found the lease taken: the holder must look at the object again."""
+    reason: Reason | None = None
+    size: int | None = None
+    mime_type: str | None = None
+    attempts: int = 0
+    created: datetime
+    updated: datetime
+    indexed: datetime | None = None
+
+    @property
+    def store(self) -> str:
+        return store_of(self.object)
+
+    def mentions(self, document: str) -> bool:
+        """Whether this record already answers for the Gemini document."""
+        return (
+            document == self.document
+            or document in self.retired
+            or any(upload.document == document for upload in self.uploads)
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Saved:
+    """A record as it was read or written, with the generation that the next write must replace."""
+
+    record: Record
+    generation: str
+
+
+class Records:
+    """The records of one deployment, in the state bucket under `records/`."""
+
+    PREFIX = "records/"
+
+    def __init__(self, state: Bucket) -> None:
+        self._state = state
+
+    async def get(self, name: str) -> Saved | None:
+        """The record of the object `name`, or None."""
+        return await self._read(self._place(name))
+
+    async def save(self, record: Record, generation: str) -> Saved:
+        """Write the record over `generation` (`ABSENT` for the first). Raises PreconditionFailed when beaten to it."""
+        data = record.model_dump_json(exclude_defaults=True).encode()
+        info = await self._state.put(self._place(record.object), data, if_generation=generation)
+        return Saved(record, info.generation)
+
+    async def drop(self, saved: Saved) -> None:
+        """Delete the record if it is still as it was read. Raises PreconditionFailed otherwise."""
+        await self._state.delete(self._place(saved.record.object), if_generation=saved.generation)
+
+    async def list(self) -> AsyncIterator[Saved]:
+        """Every record of the deployment."""
+        async for info in self._state.list(self.PREFIX):
+            saved = await self._read(info.name)
+            if saved is not None:
+                yield saved
+
+    def _place(self, name: str) -> str:
+        return f"{self.PREFIX}{digest_of(name)}.json"
+
+    async def _read(self, place: str) -> Saved | None:
+        for _ in range(READS):
+            try:
+                async with self._state.open(place) as reader:
+                    data = b"".join([chunk async for chunk in reader])
+            except ObjectNotFound:
+                return None
+            except PreconditionFailed:
+                continue
+            try:
+                return Saved(Record.model_validate_json(data), reader.info.generation)
+            except ValidationError:
+                log.warning(
+                    "A record that cannot be read was dropped; the sweep makes it anew",
+                    extra={"place": place},
+                )
+                await self._state.delete(place, if_generation=reader.info.generation)
+        raise Transient(f"{place} changed each time it was read")

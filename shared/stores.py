@@ -1,0 +1,110 @@
+"""Stores: which Gemini File Search store stands for which folder of the bucket, kept in records of their own.
+
+A store's resource name comes from here and never from a display name: two deployments that share a Gemini project, such
+as staging and production, must not find each other's documents.
+"""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import Protocol
+
+from pydantic import BaseModel, ConfigDict
+
+from shared.buckets import ABSENT, Bucket, ObjectNotFound, PreconditionFailed
+from shared.failures import Transient
+from shared.names import digest_of
+
+CAS_TRIES = 5
+
+
+class StoreRecord(BaseModel):
+    """One store: its name for people, and its resource name in Gemini."""
+
+    model_config = ConfigDict(frozen=True)
+
+    store: str
+    resource: str
+    deployment: str
+    backend: str
+    created: datetime
+
+
+class Maker(Protocol):
+    """What makes and deletes File Search stores; `shared.gemini.client.Gemini` does."""
+
+    async def create_store(self, display_name: str) -> str: ...
+    async def delete_store(self, store: str) -> None: ...
+
+
+class Stores:
+    """The stores of one deployment on one backend, in the state bucket under `stores/`."""
+
+    PREFIX = "stores/"
+
+    def __init__(self, state: Bucket, gemini: Maker, *, deployment: str, backend: str) -> None:
+        self._state = state
+        self._gemini = gemini
+        self._deployment = deployment
+        self._backend = backend
+        self._known: dict[str, str] = {}
+
+    async def resource(self, store: str) -> str | None:
+        """The Gemini resource name of a store, or None where there is no such store."""
+        if store not in self._known:
+            record, _ = await self._read(store)
+            if record is None:
+                return None
+            self._known[store] = record.resource
+        return self._known[store]
+
+    async def ensure(self, store: str) -> str:
+        """The Gemini resource name of a store, which is made where there is none."""
+        for _ in range(CAS_TRIES):
+            if known := await self.resource(store):
+                return known
+            _, generation = await self._read(store)
+            made = await self._gemini.create_store(f"{store} ({self._deployment})")
+            record = StoreRecord(
+                store=store,
+                resource=made,
+                deployment=self._deployment,
+                backend=self._backend,
+                created=datetime.now(UTC),
+            )
+            try:
+                data = record.model_dump_json().encode()
+                await self._state.put(self._place(store), data, if_generation=generation)
+            except PreconditionFailed:  # another worker made it first; its store is the one
+                await self._gemini.delete_store(made)
+            else:
+                self._known[store] = made
+                return made
+        raise Transient(f"The record of store {store} changed each time it was read")
+
+    async def resources(self) -> list[str]:
+        """The resource names of all stores."""
+        return [record.resource for record in await self.all()]
+
+    async def all(self) -> list[StoreRecord]:
+        """Every store, in the order of their places in the state bucket."""
+        places = [info.name async for info in self._state.list(self.PREFIX)]
+        records = [(await self._load(place))[0] for place in places]
+        return [record for record in records if record is not None]
+
+    async def _read(self, store: str) -> tuple[StoreRecord | None, str]:
+        return await self._load(self._place(store))
+
+    async def _load(self, place: str) -> tuple[StoreRecord | None, str]:
+        """The store's record where it is of this deployment and backend, and the generation to write over."""
+        try:
+            async with self._state.open(place) as reader:
+                data = b"".join([chunk async for chunk in reader])
+        except ObjectNotFound:
+            return None, ABSENT
+        record = StoreRecord.model_validate_json(data)
+        ours = (record.deployment, record.backend) == (self._deployment, self._backend)
+        return (record if ours else None), reader.info.generation
+
+    def _place(self, store: str) -> str:
+        return f"{self.PREFIX}{digest_of(store)}.json"
