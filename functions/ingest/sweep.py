@@ -6,7 +6,7 @@ import asyncio
 import logging
 import time
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import timedelta
 
@@ -55,7 +55,7 @@ async def sweep(reconciler: Reconciler, stores: Stores) -> Report:
     return report
 
 
-async def survey(reconciler: Reconciler, stores: Stores) -> dict[str, Listed]:
+async def survey(reconciler: Reconciler, stores: Stores) -> Mapping[str, Listed]:
     """Every object that the bucket, a record or a store knows of, with the Gemini documents that say they are its."""
     listed: dict[str, dict[str, DocumentState]] = {}
     for resource in await stores.resources():
