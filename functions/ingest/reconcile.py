@@ -11,6 +11,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import secrets
+import time
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
@@ -96,7 +97,8 @@ class Reconciler:
     max_bytes: int
     lease_seconds: float
     """Must be longer than the longest upload: the lease is renewed between steps, not within one."""
-    new_attempt: Callable[[], str] = lambda: secrets.token_hex(8)
+    new_attempt: Callable[[], str] = lambda: f"{time.time_ns():016x}{secrets.token_hex(4)}"
+    """Makes attempt ids; later ones sort after earlier ones, so that search can tell new from old."""
 
     async def reconcile(self, name: str, *, listed: Listed | None = None) -> Outcome:
         """Make the index agree with the object `name` as it is now.

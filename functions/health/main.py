@@ -1,0 +1,21 @@
+"""The `health` function: whether this process lives, and whether it can do its work."""
+
+from __future__ import annotations
+
+import functions_framework.aio
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+
+from shared.http import endpoint
+
+
+@functions_framework.aio.http
+@endpoint
+async def health(request: Request) -> Response:
+    """Answer `/live` at once; any other path once the buckets and Gemini have been tried, with 503 when one fails."""
+    if request.url.path.endswith("/live"):
+        return JSONResponse({"status": "alive"})
+    from functions.health.readiness import readiness
+
+    found = await readiness()
+    return JSONResponse(found.model_dump(), status_code=200 if found.status == "healthy" else 503)

@@ -1,0 +1,75 @@
+"""Whether the parts that this process depends on answer."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Awaitable, Callable
+from datetime import UTC, datetime
+from typing import Literal
+
+from pydantic import BaseModel, Field
+
+from shared.errors import ServiceError
+from shared.failures import DependencyFailure
+from shared.logs import product_version
+from shared.runtime import DEPLOYMENT_PLACE, Runtime, runtime
+
+CHECK_TIMEOUT = 5.0
+GEMINI_CHECKED_FOR = 30.0
+"""Seconds for which one look at Gemini stands: probes come often, and each look is a call to Google."""
+
+_started = time.monotonic()
+_gemini_checked = (float("-inf"), "ok")
+
+
+class Health(BaseModel):
+    """What each part says: `ok`, or what is wrong with it in a sentence."""
+
+    status: Literal["healthy", "unhealthy"]
+    version: str
+    uptime_seconds: float
+    timestamp: datetime
+    checks: dict[str, str] = Field(description="`configuration`, `documents`, `state` and `gemini`.")
+
+
+async def readiness() -> Health:
+    """Try every part that search and ingest need."""
+    checks: dict[str, str] = {}
+    try:
+        parts = await runtime()
+    except (ServiceError, DependencyFailure) as error:
+        checks["configuration"] = str(error)
+    else:
+        checks["configuration"] = "ok"
+        results = await asyncio.gather(
+            _tried(lambda: parts.documents.stat("health")),
+            _tried(lambda: parts.state.stat(DEPLOYMENT_PLACE)),
+            _gemini(parts),
+        )
+        checks |= dict(zip(("documents", "state", "gemini"), results, strict=True))
+    return Health(
+        status="healthy" if set(checks.values()) == {"ok"} else "unhealthy",
+        version=product_version(),
+        uptime_seconds=round(time.monotonic() - _started, 1),
+        timestamp=datetime.now(UTC),
+        checks=checks,
+    )
+
+
+async def _tried(check: Callable[[], Awaitable[object]]) -> str:
+    try:
+        async with asyncio.timeout(CHECK_TIMEOUT):
+            await check()
+    except (DependencyFailure, TimeoutError, OSError) as error:
+        return str(error) or "No answer in time."
+    return "ok"
+
+
+async def _gemini(parts: Runtime) -> str:
+    global _gemini_checked
+    at, result = _gemini_checked
+    if time.monotonic() - at > GEMINI_CHECKED_FOR or result != "ok":
+        result = await _tried(parts.gemini.check)
+        _gemini_checked = (time.monotonic(), result)
+    return result

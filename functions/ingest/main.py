@@ -1,0 +1,48 @@
+"""The `ingest` function, which an event about an object sets off, and the `sweep` function, which a schedule does."""
+
+from __future__ import annotations
+
+import functions_framework.aio
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+
+from shared.errors import ServiceError
+from shared.http import endpoint
+
+MAX_EVENT_BYTES = 10 << 20
+"""Pub/Sub's largest message ("Quotas and limits")."""
+
+
+@functions_framework.aio.http
+@endpoint
+async def ingest(request: Request) -> Response:
+    """Reconcile the object that the event names; any answer but 200 makes the queue bring the event again."""
+    from functions.ingest.events import read_event
+    from functions.ingest.worker import settle
+    from shared.runtime import runtime
+
+    event = read_event(request.headers, await _body(request))
+    outcome = await settle(await runtime(), event.name)
+    return JSONResponse({"object": event.name, "outcome": outcome})
+
+
+@functions_framework.aio.http
+@endpoint
+async def sweep(request: Request) -> Response:
+    """Reconcile everything; POST it now and then, for what events miss."""
+    from functions.ingest.worker import settle_all
+    from shared.runtime import runtime
+
+    if request.method != "POST":
+        raise ServiceError("METHOD_NOT_ALLOWED", "A sweep is started with POST.", headers={"Allow": "POST"})
+    report = await settle_all(await runtime())
+    return JSONResponse({"objects": report.objects, "outcomes": report.outcomes, "seconds": report.seconds})
+
+
+async def _body(request: Request) -> bytes:
+    body = bytearray()
+    async for part in request.stream():
+        body += part
+        if len(body) > MAX_EVENT_BYTES:
+            raise ServiceError("INVALID_EVENT", f"An event has at most {MAX_EVENT_BYTES} bytes.")
+    return bytes(body)

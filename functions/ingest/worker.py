@@ -1,0 +1,46 @@
+"""Reconcile as this process does it: with its buckets, its Gemini, and the clock of its machine."""
+
+from __future__ import annotations
+
+import logging
+
+from functions.ingest.reconcile import Identity, Outcome, Reconciler
+from functions.ingest.sweep import Report, sweep
+from shared.clock import SystemClock
+from shared.content import fetch
+from shared.names import described_by
+from shared.runtime import Runtime
+
+log = logging.getLogger(__name__)
+
+LEASE_MARGIN = 60.0
+"""Seconds that a lease outlasts the longest upload."""
+
+
+def reconciler_of(runtime: Runtime) -> Reconciler:
+    """The reconciler of this process."""
+    return Reconciler(
+        documents=runtime.documents,
+        records=runtime.records,
+        index=runtime.gemini,
+        stores=runtime.stores,
+        fetch=fetch,
+        clock=SystemClock(),
+        identity=Identity(deployment=runtime.deployment, backend=runtime.backend, holder=runtime.holder),
+        max_bytes=runtime.settings.max_file_bytes,
+        lease_seconds=runtime.settings.upload_timeout_sec + LEASE_MARGIN,
+    )
+
+
+async def settle(runtime: Runtime, name: str) -> Outcome:
+    """See to the object that a changed name concerns, and log what came of it. Raises DependencyFailure."""
+    outcome = await reconciler_of(runtime).reconcile(described_by(name))
+    log.info("%s: %s", described_by(name), outcome)
+    return outcome
+
+
+async def settle_all(runtime: Runtime) -> Report:
+    """See to every object, record and document, and log what came of it. Raises DependencyFailure."""
+    report = await sweep(reconciler_of(runtime), runtime.stores)
+    log.info("sweep of %d objects in %.1f s: %s", report.objects, report.seconds, dict(report.outcomes))
+    return report

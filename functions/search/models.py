@@ -1,0 +1,94 @@
+"""What a search takes and what it answers, at the HTTP border."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import AliasChoices, BaseModel, BeforeValidator, ConfigDict, Field
+
+from shared.names import DEFAULT_STORE
+
+MAX_STORES = 5
+"""How many stores Gemini searches at once (python-genai issue 2074)."""
+
+
+def _as_list(value: object) -> object:
+    return [value] if isinstance(value, str) else value
+
+
+class SearchRequest(BaseModel):
+    """A question, and where to look for its answer. A field that is not listed here is an error."""
+
+    model_config = ConfigDict(extra="forbid", str_strip_whitespace=True)
+
+    query: str = Field(
+        validation_alias=AliasChoices("query", "q"),
+        max_length=1000,
+        description="The question, up to 1,000 characters.",
+    )
+    store: str | None = Field(
+        None,
+        validation_alias=AliasChoices("store", "store_name"),
+        max_length=255,
+        description=f"The store to search; `{DEFAULT_STORE}` where neither this nor `stores` is given.",
+    )
+    stores: Annotated[list[str], BeforeValidator(_as_list)] = Field(
+        default_factory=list, max_length=MAX_STORES, description=f"Up to {MAX_STORES} stores to search together."
+    )
+    model: str | None = Field(None, min_length=1, max_length=100, description="The model that answers.")
+    max_tokens: int | None = Field(None, ge=1, le=8192, description="The longest answer, in tokens.")
+    temperature: float | None = Field(None, ge=0, le=2, description="How freely the model words its answer.")
+    metadata_filter: str | None = Field(
+        None, max_length=2000, description='Which documents to look at, for example `type = "pdf"` (AIP-160).'
+    )
+
+    @property
+    def every_store(self) -> list[str]:
+        """The stores to search, each once."""
+        named = [self.store] if self.store else []
+        return list(dict.fromkeys([*named, *self.stores])) or [DEFAULT_STORE]
+
+
+class Source(BaseModel):
+    """One document that the answer rests on, with the passage of it that counted most."""
+
+    title: str
+    uri: str | None = Field(description="Where the document is; null for one that this product did not index.")
+    store: str | None
+    page: int | None = Field(description="The page, slide or sheet of the excerpt, where the format has them.")
+    excerpt: str
+
+
+class Citation(BaseModel):
+    """A range of `answer`, in Unicode code points with the end exclusive, and the sources it rests on."""
+
+    start: int
+    end: int
+    sources: list[int] = Field(description="Indices into `sources`.")
+
+
+class Usage(BaseModel):
+    """Tokens as the model counted them."""
+
+    prompt_tokens: int = 0
+    retrieved_tokens: int = 0
+    answer_tokens: int = 0
+    thinking_tokens: int = 0
+    total_tokens: int = 0
+
+
+class SearchAnswer(BaseModel):
+    """An answer with what it rests on; without grounding, a fixed sentence and no sources."""
+
+    status: Literal["success"] = "success"
+    answer: str
+    grounded: bool
+    sources: list[Source]
+    citations: list[Citation]
+    model: str
+    query: str
+    store: str = Field(description="The first of the stores that were searched.")
+    stores: list[str]
+    usage: Usage
+    cached: bool
+    request_id: str

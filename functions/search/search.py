@@ -1,0 +1,179 @@
+"""Answer a question from the stores: the request that Gemini gets, and the answer that is made of its response."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import PurePosixPath
+from urllib.parse import quote, urlsplit
+
+from google.genai import types
+
+from functions.search.models import Citation, SearchAnswer, SearchRequest, Source, Usage
+from shared.errors import ServiceError
+from shared.failures import Permanent
+from shared.gemini.grounding import Grounded, Passage, Support, read_grounding
+from shared.runtime import Runtime
+from shared.settings import Settings
+
+NOT_FOUND = "The documents do not answer this question."
+INSTRUCTION = (
+    "Answer only from the documents that the file search finds. Be short and precise. "
+    "If they do not hold the answer, say that you did not find it. Answer in the language of the question."
+)
+TRY_AGAIN = {
+    types.FinishReason.MALFORMED_FUNCTION_CALL,
+    types.FinishReason.MALFORMED_RESPONSE,
+    types.FinishReason.UNEXPECTED_TOOL_CALL,
+    types.FinishReason.TOO_MANY_TOOL_CALLS,
+}
+"""How a model ends when it stumbled over the search tool; asking once more usually helps."""
+
+
+async def search(runtime: Runtime, request: SearchRequest, request_id: str) -> SearchAnswer:
+    """The answer to a question, with sources and citations.
+
+    Raises ServiceError for a question or a store that cannot be, and DependencyFailure where Gemini fails.
+    """
+    if not request.query:
+        raise ServiceError("EMPTY_SEARCH_QUERY", "The question is empty. Put it into `query` (or `q`).")
+    resources = await _resources(runtime, request.every_store)
+    model = request.model or runtime.settings.default_model
+    config = _config(request, list(resources.values()), runtime.settings)
+    try:
+        response = await runtime.gemini.generate(model, request.query, config)
+        if _stumbled(response):
+            response = await runtime.gemini.generate(model, request.query, config)
+    except Permanent as error:
+        raise _refused(request, error) from error
+    return compose(
+        read_grounding(response),
+        request=request,
+        model=model,
+        usage=_usage(response.usage_metadata),
+        store_names={resource: store for store, resource in resources.items()},
+        documents_place=runtime.settings.documents_place,
+        request_id=request_id,
+    )
+
+
+async def _resources(runtime: Runtime, stores: list[str]) -> dict[str, str]:
+    found: dict[str, str] = {}
+    for store in stores:
+        resource = await runtime.stores.resource(store)
+        if resource is None:
+            raise ServiceError(
+                "STORE_NOT_FOUND",
+                f"There is no store {store!r}. A store begins with the first document in its folder.",
+            )
+        found[store] = resource
+    return found
+
+
+def _config(request: SearchRequest, resources: list[str], settings: Settings) -> types.GenerateContentConfig:
+    file_search = types.FileSearch(
+        file_search_store_names=resources, top_k=settings.max_sources, metadata_filter=request.metadata_filter or None
+    )
+    return types.GenerateContentConfig(
+        system_instruction=INSTRUCTION,
+        tools=[types.Tool(file_search=file_search)],
+        temperature=settings.temperature if request.temperature is None else request.temperature,
+        max_output_tokens=request.max_tokens or settings.max_output_tokens,
+    )
+
+
+def _stumbled(response: types.GenerateContentResponse) -> bool:
+    candidate = response.candidates[0] if response.candidates else None
+    if candidate is None:
+        return False  # the prompt was blocked, and would be again
+    return candidate.finish_reason in TRY_AGAIN or not read_grounding(response).text
+
+
+def _refused(request: SearchRequest, error: Permanent) -> ServiceError:
+    if request.metadata_filter:
+        return ServiceError("INVALID_METADATA_FILTER", f"The metadata_filter cannot be used. {error}")
+    return ServiceError("BAD_REQUEST", str(error))
+
+
+def compose(
+    grounded: Grounded,
+    *,
+    request: SearchRequest,
+    model: str,
+    usage: Usage,
+    store_names: Mapping[str, str],
+    documents_place: str,
+    request_id: str,
+) -> SearchAnswer:
+    """The answer that a model's grounded text makes: one source per document, citations in code points.
+
+    Text that rests on nothing is withheld: the model may have answered from what it happens to know.
+    """
+    cited = [support for support in grounded.supports if support.passages]
+    order = [index for support in cited for index in support.passages] or range(len(grounded.passages))
+    sources, source_of = _sources([grounded.passages[index] for index in order], store_names, documents_place)
+    return SearchAnswer(
+        answer=grounded.text if sources and grounded.text else NOT_FOUND,
+        grounded=bool(sources and grounded.text),
+        sources=sources if grounded.text else [],
+        citations=[_citation(support, grounded, source_of) for support in cited],
+        model=model,
+        query=request.query,
+        store=request.every_store[0],
+        stores=request.every_store,
+        usage=usage,
+        cached=False,
+        request_id=request_id,
+    )
+
+
+def _sources(
+    passages: list[Passage], store_names: Mapping[str, str], documents_place: str
+) -> tuple[list[Source], dict[str, int]]:
+    """The documents behind passages, in their order, and where each is.
+
+    While a document is replaced its old and its new text are both searchable; the newer one is shown.
+    """
+    best: dict[str, Passage] = {}
+    for passage in passages:
+        shown = best.setdefault(_document_of(passage), passage)
+        if (passage.attempt or "") > (shown.attempt or ""):
+            best[_document_of(passage)] = passage
+    sources = [
+        Source(
+            title=passage.title or PurePosixPath(passage.object or "").name or "untitled",
+            uri=source_uri(passage.object, documents_place) if passage.object else None,
+            store=store_names.get(passage.store or ""),
+            page=passage.page,
+            excerpt=passage.text,
+        )
+        for passage in best.values()
+    ]
+    return sources, {document: place for place, document in enumerate(best)}
+
+
+def _document_of(passage: Passage) -> str:
+    return passage.object or f"{passage.store} {passage.title}"
+
+
+def _citation(support: Support, grounded: Grounded, source_of: Mapping[str, int]) -> Citation:
+    documents = dict.fromkeys(_document_of(grounded.passages[index]) for index in support.passages)
+    return Citation(start=support.start, end=support.end, sources=[source_of[document] for document in documents])
+
+
+def source_uri(name: str, documents_place: str) -> str:
+    """Where a reader finds the document: its address in the bucket, or this API's for one in a folder."""
+    if urlsplit(documents_place).scheme in ("gs", "s3"):
+        return f"{documents_place.rstrip('/')}/{quote(name)}"
+    return f"/api/documents/{quote(name)}"
+
+
+def _usage(counted: types.GenerateContentResponseUsageMetadata | None) -> Usage:
+    if counted is None:
+        return Usage()
+    return Usage(
+        prompt_tokens=counted.prompt_token_count or 0,
+        retrieved_tokens=counted.tool_use_prompt_token_count or 0,
+        answer_tokens=counted.candidates_token_count or 0,
+        thinking_tokens=counted.thoughts_token_count or 0,
+        total_tokens=counted.total_token_count or 0,
+    )

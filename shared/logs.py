@@ -1,0 +1,56 @@
+"""Log lines: one JSON object each on standard output, or plain text in development."""
+
+from __future__ import annotations
+
+import logging
+import sys
+from contextvars import ContextVar
+from importlib.metadata import PackageNotFoundError, version
+
+from shared.settings import Settings
+
+SERVICE = "flamehaven-filesearch"
+request_id: ContextVar[str | None] = ContextVar("request_id", default=None)
+"""The id of the request that is being served, for every line that its work logs."""
+
+
+def product_version() -> str:
+    """The version that is running; `unknown` where only the sources are there, as in a deployed function."""
+    try:
+        return version(SERVICE)
+    except PackageNotFoundError:
+        return "unknown"
+
+
+def configure_logging(settings: Settings) -> None:
+    """Send every logger's lines to standard output in this product's form."""
+    handler = logging.StreamHandler(sys.stdout)
+    handler.addFilter(_add_request_id)
+    if settings.environment == "development":
+        handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)-7s %(name)s: %(message)s"))
+    else:
+        handler.setFormatter(_json_formatter(settings))
+    logging.basicConfig(level=settings.log_level.upper(), handlers=[handler], force=True)
+    for chatty in ("httpx2", "httpcore2", "google_genai", "watchfiles", "pdfminer"):
+        logging.getLogger(chatty).setLevel(max(logging.WARNING, logging.root.level))
+
+
+def _add_request_id(record: logging.LogRecord) -> bool:
+    record.request_id = request_id.get()
+    record.severity = record.levelname  # Cloud Logging's name for it
+    return True
+
+
+def _json_formatter(settings: Settings) -> logging.Formatter:
+    from pythonjsonlogger.json import JsonFormatter
+
+    return JsonFormatter(
+        "%(timestamp)s %(levelname)s %(severity)s %(name)s %(message)s %(request_id)s",
+        rename_fields={"levelname": "level", "name": "logger"},
+        static_fields={
+            "service": SERVICE,
+            "version": product_version(),
+            "environment": settings.environment,
+        },
+        timestamp=True,
+    )

@@ -1,0 +1,110 @@
+"""What a process works with, put together once from its settings when it is first needed."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import secrets
+import socket
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+from urllib.parse import unquote, urlsplit
+
+from shared.buckets import ABSENT, Bucket, PreconditionFailed
+from shared.buckets.directory import DirectoryBucket
+from shared.records import Records
+from shared.settings import Settings, settings
+from shared.stores import Stores
+
+if TYPE_CHECKING:
+    from shared.gemini.client import Gemini
+
+DEPLOYMENT_PLACE = "deployment"
+
+
+@dataclass(frozen=True, slots=True)
+class Runtime:
+    """The buckets, the index and the identity of this process."""
+
+    settings: Settings
+    documents: Bucket
+    state: Bucket
+    records: Records
+    stores: Stores
+    gemini: Gemini
+    deployment: str
+    backend: str
+    holder: str
+
+
+async def runtime() -> Runtime:
+    """The runtime of this process. Raises ServiceError (CONFIGURATION_ERROR), Misconfigured, Transient."""
+    if not _opened:
+        made = await open_runtime(settings())
+        if not _opened:  # another request may have been faster
+            _opened.append(made)
+    return _opened[0]
+
+
+_opened: list[Runtime] = []
+
+
+def forget() -> None:
+    """Make the next caller of `runtime` start from the settings again."""
+    _opened.clear()
+    settings.cache_clear()
+
+
+async def open_runtime(settings: Settings) -> Runtime:
+    """Put a runtime together: says whose documents these are, and finds or makes this deployment's id."""
+    state = open_bucket(settings.state_place)
+    gemini, backend = await asyncio.to_thread(_open_gemini, settings)
+    deployment = await _deployment(state)
+    return Runtime(
+        settings=settings,
+        documents=open_bucket(settings.documents_place),
+        state=state,
+        records=Records(state),
+        stores=Stores(state, gemini, deployment=deployment, backend=backend),
+        gemini=gemini,
+        deployment=deployment,
+        backend=backend,
+        holder=f"{socket.gethostname()}/{os.getpid()}/{secrets.token_hex(4)}",
+    )
+
+
+def open_bucket(address: str) -> Bucket:
+    """The bucket at an address: the path of a folder, or a file:// address."""
+    parts = urlsplit(address)
+    return DirectoryBucket(Path(unquote(parts.path) if parts.scheme == "file" else address).absolute())
+
+
+async def _deployment(state: Bucket) -> str:
+    """This deployment's id, made up once and kept in the state bucket."""
+    with contextlib.suppress(PreconditionFailed):
+        await state.put(DEPLOYMENT_PLACE, secrets.token_hex(8).encode(), if_generation=ABSENT)
+    async with state.open(DEPLOYMENT_PLACE) as reader:
+        return b"".join([chunk async for chunk in reader]).decode()
+
+
+def _open_gemini(settings: Settings) -> tuple[Gemini, str]:
+    """The client for the Gemini that the settings ask for, and a name for what is behind it."""
+    from shared.gemini.client import Gemini
+
+    timeout = settings.upload_timeout_sec
+    if settings.embedded:
+        from file_search_emulator.app import create_app, instance_id
+
+        from shared.gemini.transport import InProcessTransport
+
+        folder = settings.data_dir / "emulator"
+        transport = InProcessTransport(create_app(folder))
+        gemini = Gemini(
+            settings.key_source(), base_url="http://emulator.local", transport=transport, upload_timeout=timeout
+        )
+        return gemini, f"emulator:{instance_id(folder)}"
+    address = settings.gemini_base_url
+    gemini = Gemini(settings.key_source(), base_url=address or None, upload_timeout=timeout)
+    return gemini, f"{address or 'google'}:{settings.gemini_project}"

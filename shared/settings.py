@@ -1,0 +1,155 @@
+"""Settings: environment variables, read once into one model.
+
+`docs/settings.md` has the same table for people; a test holds the two together.
+"""
+
+from __future__ import annotations
+
+from functools import lru_cache
+from pathlib import Path
+from typing import Annotated, Any, Literal
+from urllib.parse import urlsplit
+
+from pydantic import AliasChoices, BeforeValidator, Field, SecretStr, ValidationError, model_validator
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from shared.errors import ServiceError
+from shared.secret import SecretSource
+
+EMBEDDED = "emulator:"
+"""The value of GEMINI_BASE_URL that asks for the emulator in this process."""
+
+
+def _lower(value: Any) -> Any:
+    return value.lower() if isinstance(value, str) else value
+
+
+def _gemini_address(value: str) -> str:
+    if value in ("", EMBEDDED) or (urlsplit(value).scheme in ("http", "https") and urlsplit(value).netloc):
+        return value
+    raise ValueError(f"takes an http:// or https:// address, or {EMBEDDED}")
+
+
+def _bucket_address(value: str) -> str:
+    scheme = urlsplit(value).scheme
+    if scheme in ("", "file"):
+        return value
+    raise ValueError("takes the path of a folder, or a file:// address")
+
+
+LogLevel = Annotated[Literal["debug", "info", "warning", "error", "critical"], BeforeValidator(_lower)]
+Environment = Annotated[Literal["production", "development"], BeforeValidator(_lower)]
+
+
+class Settings(BaseSettings):
+    """Every setting, with what it does, its default and what it takes."""
+
+    model_config = SettingsConfigDict(extra="ignore", frozen=True, hide_input_in_errors=True)
+
+    gemini_api_key: SecretStr = Field(
+        SecretStr(""),
+        validation_alias=AliasChoices("GEMINI_API_KEY", "GOOGLE_API_KEY"),
+        description="The Gemini API key, or the path of a file that holds it (read again every 30 s). "
+        "`GOOGLE_API_KEY` is taken where this is not set.",
+    )
+    gemini_base_url: Annotated[str, BeforeValidator(_gemini_address)] = Field(
+        "",
+        description="Where the Gemini API is: empty for Google (or, in development without a key, the embedded "
+        "emulator), `emulator:` for the embedded emulator, or the address of any server that speaks it.",
+    )
+    gemini_project: str = Field(
+        "default",
+        description="A name for the Gemini project that the key belongs to. Change it with the project: documents are "
+        "then indexed there anew. A new key of the same project needs no change.",
+    )
+    default_model: str = Field("gemini-3.8-flash", min_length=1, description="The model that answers.")
+    max_output_tokens: int = Field(1024, ge=1, le=8192, description="The longest answer, in tokens.")
+    temperature: float = Field(0.5, ge=0, le=2, description="How freely the model words its answers.")
+    max_sources: int = Field(5, ge=1, le=100, description="How many passages an answer may rest on.")
+    max_file_size_mb: int = Field(50, ge=1, description="The largest document, in MB of 1,048,576 bytes.")
+    upload_timeout_sec: int = Field(60, ge=1, description="The longest that sending one document to Gemini may take.")
+    environment: Environment = Field(
+        "production", description="`production` or `development`; development needs no key and logs for people."
+    )
+    log_level: LogLevel = Field("info", description="The least severe lines to log.")
+    data_dir: Path = Field(Path("data"), description="The folder for everything that has no place of its own.")
+    documents_url: Annotated[str, BeforeValidator(_bucket_address)] = Field(
+        "", description="The bucket of documents: the path of a folder. Empty: `DATA_DIR/documents`."
+    )
+    state_url: Annotated[str, BeforeValidator(_bucket_address)] = Field(
+        "", description="The bucket of records: the path of a folder. Empty: `DATA_DIR/state`."
+    )
+    host: str = Field("0.0.0.0", description="The address that the server listens on.")  # noqa: S104 - the original's
+    port: int = Field(8000, ge=1, le=65535, description="The port that the server listens on.")
+    workers: int = Field(1, ge=1, le=64, description="How many processes serve.")
+
+    @model_validator(mode="after")
+    def _key_in_production(self) -> Settings:
+        key = self.key()
+        if self.environment == "production" and not self.gemini_base_url and not key:
+            raise ValueError(
+                "GEMINI_API_KEY is empty, and production needs it. Set it to a key or to the path of a file that holds "
+                f"one; or set GEMINI_BASE_URL={EMBEDDED} to run on the embedded emulator."
+            )
+        return self
+
+    def key(self) -> str:
+        """The API key as it is now. Raises ValueError where its file cannot be read."""
+        try:
+            return self.key_source().value()
+        except OSError as error:
+            raise ValueError(
+                f"GEMINI_API_KEY names a file that cannot be read: {error.strerror}. "
+                "It takes a key, or the path of a file that holds one."
+            ) from error
+
+    def key_source(self) -> SecretSource:
+        """The API key as something that can be read again after a rotation."""
+        return SecretSource(self.gemini_api_key.get_secret_value())
+
+    @property
+    def embedded(self) -> bool:
+        """Whether the emulator in this process stands in for Gemini."""
+        return self.gemini_base_url == EMBEDDED or (
+            self.environment == "development" and not self.gemini_base_url and not self.key()
+        )
+
+    @property
+    def documents_place(self) -> str:
+        """The bucket of documents."""
+        return self.documents_url or str(self.data_dir / "documents")
+
+    @property
+    def state_place(self) -> str:
+        """The bucket of records."""
+        return self.state_url or str(self.data_dir / "state")
+
+    @property
+    def max_file_bytes(self) -> int:
+        """The largest document, in bytes."""
+        return self.max_file_size_mb << 20
+
+
+def load_settings() -> Settings:
+    """The settings as the environment gives them.
+
+    Raises ServiceError (CONFIGURATION_ERROR) that names each wrong variable, what it got and what it takes.
+    """
+    try:
+        return Settings()
+    except ValidationError as error:
+        lines = [_problem(problem) for problem in error.errors(include_url=False, include_context=False)]
+        raise ServiceError("CONFIGURATION_ERROR", " ".join(lines)) from None
+
+
+settings = lru_cache(maxsize=1)(load_settings)
+"""The settings of this process."""
+
+
+def _problem(problem: Any) -> str:
+    if not problem["loc"]:
+        return str(problem["msg"]).removeprefix("Value error, ")
+    name = str(problem["loc"][0]).upper()
+    field = Settings.model_fields.get(name.lower())
+    got = "" if field is None or field.annotation is SecretStr else f" got {problem['input']!r};"
+    return f"{name}:{got} {str(problem['msg']).removeprefix('Value error, ')}."
