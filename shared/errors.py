@@ -10,8 +10,11 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from typing import Any
 
+from pydantic import BaseModel, Field
+
 STATUS_OF_CODE = {
     "BAD_REQUEST": 400,
+    "EMPTY_FILE": 400,
     "EMPTY_SEARCH_QUERY": 400,
     "INVALID_EVENT": 400,
     "INVALID_FILENAME": 400,
@@ -29,6 +32,17 @@ STATUS_OF_CODE = {
     "SERVICE_UNAVAILABLE": 503,
     "SEARCH_TIMEOUT": 504,
 }
+
+
+class ErrorBody(BaseModel):
+    """What every route answers with when it cannot do what it was asked."""
+
+    error: str = Field(description="A stable code.")
+    message: str = Field(description="What is wrong, and what to do next.")
+    status_code: int
+    request_id: str
+    timestamp: datetime
+    details: dict[str, Any] | None = None
 
 
 class ServiceError(Exception):
@@ -51,13 +65,12 @@ class ServiceError(Exception):
 
     def body(self, request_id: str) -> dict[str, Any]:
         """The JSON body that every route answers with for this error."""
-        body: dict[str, Any] = {
-            "error": self.code,
-            "message": self.message,
-            "status_code": self.status,
-            "request_id": request_id,
-            "timestamp": datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z"),
-        }
-        if self.details:
-            body["details"] = self.details
-        return body
+        body = ErrorBody(
+            error=self.code,
+            message=self.message,
+            status_code=self.status,
+            request_id=request_id,
+            timestamp=datetime.now(UTC),
+            details=self.details,
+        )
+        return body.model_dump(mode="json", exclude_none=True)

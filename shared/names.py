@@ -49,3 +49,30 @@ def store_of(name: str) -> str:
 def digest_of(name: str) -> str:
     """A name of fixed length and safe characters that stands for `name`: its SHA-256 in hexadecimal."""
     return hashlib.sha256(name.encode()).hexdigest()
+
+
+def store_problem(store: str) -> str | None:
+    """Why `store` cannot be a store's name, or None where it can: a store is one folder."""
+    return _segment_problem(store, "A store's name")
+
+
+def file_name_problem(file_name: str) -> str | None:
+    """Why a document cannot be called `file_name`, or None where it can: it is the last part of an object's name."""
+    if file_name.endswith(METADATA_SUFFIX):
+        return f"Names that end in {METADATA_SUFFIX} describe other documents."
+    return _segment_problem(file_name, "A file's name")
+
+
+MAX_SEGMENT_BYTES = 255
+
+
+def _segment_problem(segment: str, what: str) -> str | None:
+    if problem := name_problem(segment):
+        return problem
+    if "/" in segment or "\\" in segment:
+        return f"{what} cannot hold '/' or '\\': it is one name, not a path."
+    if segment.startswith("."):
+        return f"{what} cannot start with a dot: hidden files are not indexed."
+    if len(segment.encode()) > MAX_SEGMENT_BYTES:
+        return f"{what} has at most {MAX_SEGMENT_BYTES} bytes of UTF-8."
+    return None

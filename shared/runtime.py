@@ -51,9 +51,10 @@ async def runtime() -> Runtime:
 _opened: list[Runtime] = []
 
 
-def forget() -> None:
-    """Make the next caller of `runtime` start from the settings again."""
-    _opened.clear()
+async def close_runtime() -> None:
+    """End what the runtime of this process started; the next caller of `runtime` starts from the settings again."""
+    while _opened:
+        await _opened.pop().gemini.aclose()
     settings.cache_clear()
 
 
@@ -100,7 +101,8 @@ def _open_gemini(settings: Settings) -> tuple[Gemini, str]:
         from shared.gemini.transport import InProcessTransport
 
         folder = settings.data_dir / "emulator"
-        transport = InProcessTransport(create_app(folder))
+        app = create_app(folder)
+        transport = InProcessTransport(app, app.state.emulator.close)
         gemini = Gemini(
             settings.key_source(), base_url="http://emulator.local", transport=transport, upload_timeout=timeout
         )

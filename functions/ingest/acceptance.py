@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from shared.buckets import ObjectInfo
 from shared.gemini.mime import MIME_TYPES, mime_type_of, suffix_of
 from shared.records import Reason
 
@@ -10,18 +9,18 @@ GEMINI_MAX_BYTES = 100 * 1000 * 1000
 """Gemini's own limit for a document of a File Search store ("Rate limits" on its File Search page)."""
 
 
-def refusal(info: ObjectInfo, max_bytes: int) -> Reason | None:
-    """Why this object is not indexed, or None where it should be tried."""
+def refusal(name: str, size: int, max_bytes: int) -> Reason | None:
+    """Why an object of this name and size (in bytes) is not indexed, or None where it should be tried."""
     limit = min(max_bytes, GEMINI_MAX_BYTES)
-    if info.size == 0:
+    if size == 0:
         return Reason(code="EMPTY_FILE", message="The file is empty. Upload it again with its content.")
-    if info.size > limit:
+    if size > limit:
         return Reason(
             code="FILE_SIZE_EXCEEDED",
-            message=f"The file has {info.size} bytes, and {limit} are allowed. Split it, or raise MAX_FILE_SIZE_MB.",
+            message=f"The file has {size} bytes, and {limit} are allowed. Split it, or raise MAX_FILE_SIZE_MB.",
         )
-    if mime_type_of(info.name) is None:
-        kind = f"Files that end in {suffix_of(info.name)!r}" if suffix_of(info.name) else "Files without an extension"
+    if mime_type_of(name) is None:
+        kind = f"Files that end in {suffix_of(name)!r}" if suffix_of(name) else "Files without an extension"
         return Reason(
             code="UNSUPPORTED_FILE_TYPE",
             message=f"{kind} are not indexed. Convert it to one of: {' '.join(sorted(MIME_TYPES))}",

@@ -267,7 +267,7 @@ class _Held:
         return Outcome.FAILED, self._replaced_by(None, status=Status.FAILED, digest=None, reason=reason, **about)
 
     async def _index_version(self, info: ObjectInfo, about: dict[str, Any]) -> tuple[Outcome, dict[str, Any]]:
-        if refused := refusal(info, self._owner.max_bytes):
+        if refused := refusal(info.name, info.size, self._owner.max_bytes):
             raise Permanent(refused.code, refused.message)
         upload = next((sent for sent in self._record.uploads if sent.version == info.version), None)
         if upload is None:

@@ -35,7 +35,8 @@ def reconciler_of(runtime: Runtime) -> Reconciler:
 async def settle(runtime: Runtime, name: str) -> Outcome:
     """See to the object that a changed name concerns, and log what came of it. Raises DependencyFailure."""
     outcome = await reconciler_of(runtime).reconcile(described_by(name))
-    log.info("%s: %s", described_by(name), outcome)
+    level = logging.DEBUG if outcome is Outcome.UNCHANGED else logging.INFO
+    log.log(level, "%s: %s", described_by(name), outcome)
     return outcome
 
 

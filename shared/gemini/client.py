@@ -88,6 +88,14 @@ class Gemini:
         self._client: genai.Client | None = None
         self._client_key = ""
 
+    async def aclose(self) -> None:
+        """Close the connections, and end what an emulator in this process works on."""
+        if self._client is not None:
+            await self._client.aio.aclose()
+            self._client = None
+        if self._transport is not None:
+            await self._transport.aclose()
+
     async def check(self) -> None:
         """Ask Gemini for something small, to see that the key and the way there work."""
         config = types.ListFileSearchStoresConfig(page_size=1)

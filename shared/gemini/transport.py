@@ -21,10 +21,14 @@ BUFFERED_PARTS = 4
 
 
 class InProcessTransport(httpx2.AsyncBaseTransport):
-    """Requests go to `app` in the running event loop, without a socket."""
+    """Requests go to `app` in the running event loop, without a socket; `close` ends what the application started."""
 
-    def __init__(self, app: ASGIApp) -> None:
+    def __init__(self, app: ASGIApp, close: Callable[[], Awaitable[None]]) -> None:
         self._app = app
+        self._close = close
+
+    async def aclose(self) -> None:
+        await self._close()
 
     async def handle_async_request(self, request: httpx2.Request) -> httpx2.Response:
         exchange = _Exchange(request)

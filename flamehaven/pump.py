@@ -1,0 +1,101 @@
+"""The pump: names of changed objects in, each reconciled soon, a bounded number at once, and again when it fails."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable
+
+from functions.ingest.reconcile import Outcome
+from shared.failures import DependencyFailure, Transient
+
+log = logging.getLogger(__name__)
+
+PARALLEL = 8
+"""Objects reconciled at once: more parallel uploads than this have been seen to get lost at Gemini."""
+FIRST_DELAY = 1.0
+LONGEST_DELAY = 300.0
+PENDING_DELAY = 30.0
+"""Seconds after which an object that Gemini is still indexing is looked at again."""
+
+
+class Pump:
+    """What a queue does for the functions, in one process: a name waits at most once, however often it is added."""
+
+    def __init__(self, settle: Callable[[str], Awaitable[Outcome]]) -> None:
+        self._settle = settle
+        self._waiting: dict[str, None] = {}
+        self._running: set[str] = set()
+        self._failures: dict[str, int] = {}
+        self._later: dict[str, asyncio.TimerHandle] = {}
+        self._changed = asyncio.Condition()
+
+    async def add(self, name: str) -> None:
+        """Have the object seen to, now or as soon as it is no longer being seen to."""
+        async with self._changed:
+            if timer := self._later.pop(name, None):
+                timer.cancel()
+            self._waiting[name] = None
+            self._changed.notify()
+
+    async def idle(self) -> None:
+        """Wait until nothing is waiting or running; what failed and will be tried again does not count."""
+        async with self._changed:
+            await self._changed.wait_for(lambda: not self._waiting and not self._running)
+
+    async def run(self) -> None:
+        """See to names until cancelled."""
+        try:
+            async with asyncio.TaskGroup() as group:
+                for _ in range(PARALLEL):
+                    group.create_task(self._work())
+        finally:
+            for timer in self._later.values():
+                timer.cancel()
+
+    async def _work(self) -> None:
+        while True:
+            name = await self._next()
+            try:
+                await self._see_to(name)
+            finally:
+                async with self._changed:
+                    self._running.discard(name)
+                    self._changed.notify_all()
+
+    async def _next(self) -> str:
+        async with self._changed:
+            await self._changed.wait_for(self._startable)
+            name = self._startable()
+            assert name is not None
+            del self._waiting[name]
+            self._running.add(name)
+            return name
+
+    def _startable(self) -> str | None:
+        return next((name for name in self._waiting if name not in self._running), None)
+
+    async def _see_to(self, name: str) -> None:
+        try:
+            outcome = await self._settle(name)
+        except DependencyFailure as error:
+            self._try_again(name, error)
+        except Exception:
+            log.exception("An object could not be seen to", extra={"object": name})
+            self._try_again(name, None)
+        else:
+            self._failures.pop(name, None)
+            if outcome is Outcome.PENDING:
+                self._add_after(PENDING_DELAY, name)
+
+    def _try_again(self, name: str, error: DependencyFailure | None) -> None:
+        failures = self._failures[name] = self._failures.get(name, 0) + 1
+        delay = min(FIRST_DELAY * 2 ** (failures - 1), LONGEST_DELAY)
+        if isinstance(error, Transient) and error.retry_after:
+            delay = max(delay, error.retry_after)
+        log.warning("%s: %s Trying again in %.0f s.", name, error or "It failed.", delay)
+        self._add_after(delay, name)
+
+    def _add_after(self, seconds: float, name: str) -> None:
+        loop = asyncio.get_running_loop()
+        self._later[name] = loop.call_later(seconds, lambda: loop.create_task(self.add(name)))

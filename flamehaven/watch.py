@@ -1,0 +1,98 @@
+"""The directory watch: what a bucket's notifications do for the functions, for a folder of this machine."""
+
+from __future__ import annotations
+
+import asyncio
+import fcntl
+import logging
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+from watchfiles import Change, awatch
+
+from flamehaven.pump import Pump
+from shared.buckets import Bucket
+from shared.failures import DependencyFailure
+from shared.names import described_by, is_document
+
+log = logging.getLogger(__name__)
+
+QUIET_MS = 50
+"""Milliseconds without a change after which a burst of changes is reported."""
+BURST_MS = 1000
+"""Milliseconds after which a burst is reported even while it goes on."""
+SWEEP_EVERY = 600.0
+"""Seconds between sweeps."""
+SOLE_RETRY = 5.0
+"""Seconds after which a process that is not the one that watches asks again whether it should be."""
+
+
+class DirectoryWatch:
+    """Tells the pump of every file below `root` that changes, and sweeps at the start and now and then."""
+
+    def __init__(self, root: Path, bucket: Bucket, pump: Pump, sweep: Callable[[], Awaitable[object]]) -> None:
+        self._root = root
+        self._bucket = bucket
+        self._pump = pump
+        self._sweep = sweep
+        self._seen: set[str] = set()
+
+    async def run(self) -> None:
+        """Watch until cancelled; of several processes on one folder, one does."""
+        self._root.mkdir(parents=True, exist_ok=True)
+        async with _sole(self._root / ".watch.lock"), asyncio.TaskGroup() as group:
+            group.create_task(self._pump.run())
+            group.create_task(self._watch())
+            group.create_task(self._sweep_now_and_then())
+
+    async def _watch(self) -> None:
+        polling = False
+        while True:
+            try:
+                async for changes in awatch(
+                    self._root, watch_filter=None, step=QUIET_MS, debounce=BURST_MS, force_polling=polling
+                ):
+                    for change, path in sorted(changes):
+                        await self._changed(change, Path(path))
+            except OSError as error:
+                log.warning("The folder cannot be watched (%s); it is polled instead.", error)
+                polling = True
+
+    async def _changed(self, change: Change, path: Path) -> None:
+        """A folder that came or went stands for everything in it: its files may not be reported one by one."""
+        name = path.relative_to(self._root).as_posix()
+        if not is_document(described_by(name)):
+            return
+        names = [name]
+        if change is Change.deleted:
+            names += [seen for seen in self._seen if seen.startswith(name + "/")]
+        elif await asyncio.to_thread(path.is_dir):
+            names = [info.name async for info in self._bucket.list(name + "/")]
+        for each in names:
+            self._seen.add(each)
+            await self._pump.add(each)
+
+    async def _sweep_now_and_then(self) -> None:
+        while True:
+            try:
+                self._seen |= {info.name async for info in self._bucket.list()}
+                await self._sweep()
+            except DependencyFailure as error:
+                log.warning("The sweep did not finish: %s", error)
+            except Exception:
+                log.exception("The sweep failed")
+            await asyncio.sleep(SWEEP_EVERY)
+
+
+@asynccontextmanager
+async def _sole(lock: Path) -> AsyncIterator[None]:
+    """Wait until no other process is in here; the system lets go of the lock when its process dies."""
+    with lock.open("ab") as file:
+        while True:
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                break
+            except BlockingIOError:
+                await asyncio.sleep(SOLE_RETRY)
+        yield
