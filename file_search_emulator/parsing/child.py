@@ -1,0 +1,75 @@
+"""The process that `LimitedParser` starts: one JSON request a line on stdin, JSON lines of sections on stdout.
+
+Run as `python -P -m file_search_emulator.parsing.child MEMORY_BYTES CPU_SECONDS`.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import resource
+import signal
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, TextIO
+
+from file_search_emulator.parsing import ParseError, parse
+
+_LOOK_EVERY = 1  # second: how often to look whether the parent still lives
+
+
+def main(memory_bytes: int, cpu_seconds: int) -> None:
+    """Answer requests until stdin ends or the parent is gone."""
+    requests, replies = _private_streams()
+    signal.signal(
+        signal.SIGTERM, signal.SIG_IGN
+    )  # a stopping service must not fail the file being read: the parent ends us
+    threading.Thread(target=_die_with, args=(os.getppid(),), daemon=True).start()
+    _limit(resource.RLIMIT_AS, memory_bytes)
+    _limit(resource.RLIMIT_CORE, 0)
+    _limit(resource.RLIMIT_FSIZE, 0)
+    for line in requests:
+        used = resource.getrusage(resource.RUSAGE_SELF)
+        _limit(resource.RLIMIT_CPU, int(used.ru_utime + used.ru_stime) + 1 + cpu_seconds)
+        for reply in _reply(json.loads(line)):
+            replies.write(json.dumps(reply, ensure_ascii=False) + "\n")
+        replies.flush()
+
+
+def _reply(request: dict[str, str]) -> Iterator[dict[str, Any]]:
+    try:
+        for section in parse(Path(request["path"]), request["mime_type"], request["name"]):
+            yield {"text": section.text, "page": section.page, "heading": section.heading}
+        yield {"end": True}
+    except ParseError as error:
+        yield {"refused": str(error)}
+    except (ImportError, OSError) as error:
+        yield {"failed": f"{type(error).__name__}: {error}"}
+
+
+def _private_streams() -> tuple[TextIO, TextIO]:
+    """The two pipes under other descriptors, so that nothing a library prints gets between the replies."""
+    requests = os.fdopen(os.dup(0), encoding="utf-8")
+    replies = os.fdopen(os.dup(1), "w", encoding="utf-8", errors="replace", newline="\n")
+    nowhere = os.open(os.devnull, os.O_RDWR)
+    os.dup2(nowhere, 0)
+    os.dup2(nowhere, 1)
+    return requests, replies
+
+
+def _limit(kind: int, value: int) -> None:
+    hard = resource.getrlimit(kind)[1]
+    resource.setrlimit(kind, (value if hard == resource.RLIM_INFINITY else min(value, hard), hard))
+
+
+def _die_with(parent: int) -> None:
+    while os.getppid() == parent:
+        time.sleep(_LOOK_EVERY)
+    os._exit(1)
+
+
+if __name__ == "__main__":
+    main(int(sys.argv[1]), int(sys.argv[2]))

@@ -1,0 +1,136 @@
+"""Files from strangers are read in a child process that may die of them.
+
+A plain child with two pipes, and not multiprocessing: that would import the parent's `__main__` again, which starts a
+second server where the parent is a script without a main guard.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import selectors
+import subprocess
+import sys
+import threading
+import time
+from pathlib import Path
+
+from file_search_emulator.parsing.section import ParseError, Section
+
+_CHILD = "file_search_emulator.parsing.child"
+_FILES_PER_CHILD = 200
+_TOO_MUCH = (
+    "The file could not be read: it is damaged, or needs more memory or time than any file is given."
+    " Open it, save it again, and upload the copy; split it if it is very large."
+)
+
+
+class LimitedParser:
+    """`parse` in a child process with limits, kept warm from file to file; safe to call from several threads.
+
+    Limits: bytes of memory, seconds of CPU and of waiting for each file, bytes of text that a file may yield. A child
+    that met a bad file is replaced; it ends with its parent, however that ends, and is given none of its environment.
+    """
+
+    def __init__(
+        self,
+        *,
+        memory_bytes: int = 1 << 30,
+        cpu_seconds: int = 30,
+        wall_seconds: float = 90,
+        output_bytes: int = 128 << 20,
+    ) -> None:
+        self._limits = [str(memory_bytes), str(cpu_seconds)]
+        self._wall_seconds = wall_seconds
+        self._output_bytes = output_bytes
+        self._lock = threading.Lock()
+        self._child: subprocess.Popen[bytes] | None = None
+        self._files = 0
+
+    def parse(self, path: Path, mime_type: str, name: str = "") -> list[Section]:
+        """The text of a file as sections; see `parsing.parse`.
+
+        Raises ParseError when the file is at fault, and RuntimeError when the parser is (it cannot start, or a library
+        is missing).
+        """
+        request = json.dumps({"path": str(Path(path).absolute()), "mime_type": mime_type, "name": name})
+        with self._lock:
+            try:
+                sections = self._sections(self._exchange(request.encode() + b"\n"))
+            except BaseException:
+                self._stop()
+                raise
+            return sections
+
+    def close(self) -> None:
+        """End the child process; a file being read is waited for."""
+        with self._lock:
+            self._stop()
+
+    def _exchange(self, request: bytes) -> bytes:
+        child = self._running()
+        assert child.stdin is not None
+        assert child.stdout is not None
+        try:
+            child.stdin.write(request)
+            child.stdin.flush()
+        except BrokenPipeError:
+            raise RuntimeError("The parser's process does not start.") from None
+        received = bytearray()
+        deadline = time.monotonic() + self._wall_seconds
+        with selectors.DefaultSelector() as selector:
+            selector.register(child.stdout, selectors.EVENT_READ)
+            while not _is_whole(received):
+                if not selector.select(deadline - time.monotonic()):
+                    raise ParseError(_TOO_MUCH)
+                data = os.read(child.stdout.fileno(), 1 << 20)
+                if not data:
+                    raise ParseError(_TOO_MUCH)
+                received += data
+                if len(received) > self._output_bytes:
+                    raise ParseError("There is more text in the file than can be indexed: split it into several files.")
+        return bytes(received)
+
+    @staticmethod
+    def _sections(received: bytes) -> list[Section]:
+        replies = [json.loads(line) for line in received.splitlines()]
+        last = replies.pop()
+        if "refused" in last:
+            raise ParseError(last["refused"])
+        if "failed" in last:
+            raise RuntimeError(last["failed"])
+        return [Section(reply["text"], reply["page"], reply["heading"]) for reply in replies]
+
+    def _running(self) -> subprocess.Popen[bytes]:
+        if self._child is None or self._child.poll() is not None or self._files >= _FILES_PER_CHILD:
+            self._stop()
+            self._child = subprocess.Popen(  # noqa: S603 (our own module, with numbers for arguments)
+                [sys.executable, "-P", "-m", _CHILD, *self._limits],
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.DEVNULL,
+                env=_environment(),
+                start_new_session=True,  # Ctrl-C is for the parent
+            )
+        self._files += 1
+        return self._child
+
+    def _stop(self) -> None:
+        if self._child is not None:
+            self._child.kill()
+            with self._child:  # closes the pipes and waits
+                self._child = None
+        self._files = 0
+
+
+def _is_whole(received: bytearray) -> bool:
+    if not received.endswith(b"}\n"):
+        return False
+    last = received[received.rfind(b"\n", 0, -1) + 1 :]
+    return not last.startswith(b'{"text"')
+
+
+def _environment() -> dict[str, str]:
+    """Where to import from, and nothing else: a parser of hostile files has no use for keys."""
+    places = os.pathsep.join(str(Path(place).absolute()) for place in sys.path)
+    return {"PYTHONPATH": places, "PYTHONDONTWRITEBYTECODE": "1", "LC_ALL": "C.UTF-8"}

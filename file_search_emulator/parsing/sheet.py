@@ -1,0 +1,59 @@
+"""Workbooks (XLSX): the values of every sheet, row by row."""
+
+from __future__ import annotations
+
+import datetime
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import openpyxl
+
+from file_search_emulator.parsing import office
+from file_search_emulator.parsing.rows import lines
+from file_search_emulator.parsing.section import Section
+
+_CURRENCY = re.compile(r"[€$£¥]|\b(?:EUR|USD|GBP|CHF|JPY)\b")
+
+
+def read(path: Path) -> list[Section]:
+    """One section for each sheet, under its name; formulas as the values they had when the file was saved."""
+    office.check(path)
+    with path.open("rb") as file:
+        workbook = openpyxl.load_workbook(file, read_only=True, data_only=True, keep_links=False)
+        try:
+            return [
+                Section("\n".join(lines(_rows(sheet))), heading=sheet.title)
+                for sheet in workbook.worksheets
+                if sheet.sheet_state == "visible"
+            ]
+        finally:
+            workbook.close()
+
+
+def _rows(sheet: Any) -> Iterator[list[str]]:
+    sheet.reset_dimensions()  # what a file declares about its size may be wrong or hostile
+    for row in sheet.iter_rows():
+        yield [_text(cell) for cell in row]
+
+
+def _text(cell: Any) -> str:
+    value = cell.value
+    if value is None:
+        return ""
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, datetime.datetime) and value.time() == datetime.time():
+        return value.date().isoformat()
+    if isinstance(value, int | float):
+        return _number(value, cell.number_format)
+    return str(value)
+
+
+def _number(value: float, number_format: str) -> str:
+    if "%" in number_format:
+        return f"{round(value * 100, 4):.10g}%"
+    currency = _CURRENCY.search(number_format)
+    text = str(int(value)) if float(value).is_integer() else f"{value:.10g}"
+    return f"{text} {currency.group()}" if currency else text
