@@ -211,7 +211,9 @@ class FileReader:
         self.info = info
 
     async def __aiter__(self) -> AsyncIterator[bytes]:
-        while chunk := await asyncio.to_thread(os.read, self._fd, READ_SIZE):
+        left = self.info.size  # and no more, even of a file that grows as fast as it is read
+        while left and (chunk := await asyncio.to_thread(os.read, self._fd, min(left, READ_SIZE))):
+            left -= len(chunk)
             yield chunk
         if _generation(os.fstat(self._fd)) != self.info.generation:
             raise PreconditionFailed(f"{self.info.name} changed while it was read")
