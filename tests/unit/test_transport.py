@@ -27,7 +27,8 @@ async def test_request_and_answer_pass_unchanged() -> None:
             body += message["body"]
             if not message["more_body"]:
                 break
-        said = f"{scope['method']} {scope['path']}?{scope['query_string'].decode()} {dict(scope['headers'])[b'x-a'].decode()} "
+        query, header = scope["query_string"].decode(), dict(scope["headers"])[b"x-a"].decode()
+        said = f"{scope['method']} {scope['path']}?{query} {header} "
         await send({"type": "http.response.start", "status": 418, "headers": [(b"x-b", b"2")]})
         await send({"type": "http.response.body", "body": said.encode() + body})
 

@@ -1,0 +1,103 @@
+"""Settings: the documented table is the model, and a wrong value stops the start with a sentence."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from pydantic import SecretStr
+
+from shared.errors import ServiceError
+from shared.settings import Settings, load_settings
+
+TABLE = Path(__file__).parents[2] / "docs" / "settings.md"
+
+
+@pytest.fixture(autouse=True)
+def _bare_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in (*Settings.model_fields, "google_api_key"):
+        monkeypatch.delenv(name.upper(), raising=False)
+
+
+def documented(default: object) -> str:
+    if isinstance(default, SecretStr):
+        default = default.get_secret_value()
+    return f"`{default}`" if str(default) else ""
+
+
+def test_the_documented_table_is_the_model() -> None:
+    rows = [
+        f"| `{name.upper()}` | {documented(field.default)} | {field.description} |"
+        for name, field in Settings.model_fields.items()
+    ]
+    written = [line for line in TABLE.read_text().splitlines() if line.startswith("| `")]
+    assert written == rows, "docs/settings.md must hold exactly these rows:\n" + "\n".join(rows)
+
+
+def test_the_guide_s_settings_pass_through(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("GEMINI_API_KEY", "secret-key")
+    monkeypatch.setenv("DEFAULT_MODEL", "gemini-2.5-flash")
+    monkeypatch.setenv("ENVIRONMENT", "production")
+    monkeypatch.setenv("LOG_LEVEL", "INFO")
+    found = load_settings()
+    assert (found.default_model, found.environment, found.log_level) == ("gemini-2.5-flash", "production", "info")
+    assert found.key() == "secret-key"
+    assert not found.embedded
+    assert "secret-key" not in repr(found)
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "said"),
+    [
+        ("PORT", "eighty", "PORT: got 'eighty'; Input should be a valid integer"),
+        ("TEMPERATURE", "3", "TEMPERATURE: got '3'; Input should be less than or equal to 2"),
+        ("ENVIRONMENT", "staging", "'production' or 'development'"),
+        ("GEMINI_BASE_URL", "localhost:9000", "takes an http:// or https:// address, or emulator:"),
+        ("DOCUMENTS_URL", "ftp://x", "takes the path of a folder"),
+    ],
+)
+def test_a_wrong_value_is_named(monkeypatch: pytest.MonkeyPatch, name: str, value: str, said: str) -> None:
+    monkeypatch.setenv("GEMINI_API_KEY", "secret-key")
+    monkeypatch.setenv(name, value)
+    with pytest.raises(ServiceError) as refused:
+        load_settings()
+    assert name in refused.value.message
+    assert said in refused.value.message
+    assert "secret-key" not in refused.value.message
+
+
+def test_production_needs_a_key_or_asks_for_the_emulator(monkeypatch: pytest.MonkeyPatch) -> None:
+    with pytest.raises(ServiceError, match=r"GEMINI_API_KEY is empty.*GEMINI_BASE_URL=emulator:"):
+        load_settings()
+    monkeypatch.setenv("GEMINI_BASE_URL", "emulator:")
+    assert load_settings().embedded
+
+
+def test_development_without_a_key_is_on_the_emulator(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("ENVIRONMENT", "development")
+    assert load_settings().embedded
+    monkeypatch.setenv("GOOGLE_API_KEY", "k")
+    assert not load_settings().embedded
+
+
+def test_the_key_may_be_in_a_file_and_is_read_again(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    file = tmp_path / "gemini.key"
+    monkeypatch.setenv("GEMINI_API_KEY", str(file))
+    with pytest.raises(ServiceError, match="names a file that cannot be read"):
+        load_settings()
+    file.write_text("first\n")
+    source = load_settings().key_source()
+    assert source.value() == "first"
+    file.write_text("second\n")
+    assert source.value() == "first"
+    source.reread()
+    assert source.value() == "second"
+
+
+def test_places_default_to_the_data_folder(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("GEMINI_API_KEY", "k")
+    monkeypatch.setenv("DATA_DIR", "/srv/data")
+    found = load_settings()
+    assert (found.documents_place, found.state_place) == ("/srv/data/documents", "/srv/data/state")
+    monkeypatch.setenv("DOCUMENTS_URL", "/data/documents")
+    assert load_settings().documents_place == "/data/documents"
