@@ -1,0 +1,109 @@
+"""Real servers for tests and benchmarks: started on a free loopback port, logged to a file, stopped by process id."""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TypeVar
+
+import httpx2
+
+T = TypeVar("T")
+ROOT = Path(__file__).parents[1]
+INHERITED = ("PATH", "HOME", "LANG", "TMPDIR", "SYSTEMROOT")
+
+
+def free_port() -> int:
+    """A loopback port that nobody listens on now."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+@contextmanager
+def running(
+    command: list[str], *, environment: Mapping[str, str], url: str, log: Path, cwd: Path = ROOT
+) -> Iterator[subprocess.Popen[bytes]]:
+    """Run a server until the block ends; it is ready once `url` answers at all."""
+    inherited = {name: os.environ[name] for name in INHERITED if name in os.environ}
+    with log.open("ab") as output:
+        process = subprocess.Popen(
+            command, env={**inherited, **environment}, stdout=output, stderr=subprocess.STDOUT, cwd=cwd
+        )
+    try:
+        _wait_until_ready(process, url, log)
+        yield process
+    finally:
+        process.send_signal(signal.SIGTERM)
+        try:
+            process.wait(20)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()
+            raise AssertionError(f"The server did not stop on SIGTERM:\n{log.read_text()[-3000:]}") from None
+
+
+def _wait_until_ready(process: subprocess.Popen[bytes], url: str, log: Path, seconds: float = 30) -> None:
+    deadline = time.monotonic() + seconds
+    while time.monotonic() < deadline and process.poll() is None:
+        try:
+            httpx2.get(url, timeout=2)
+        except httpx2.TransportError:
+            time.sleep(0.05)
+        else:
+            return
+    process.kill()
+    process.wait()
+    raise AssertionError(f"The server did not start:\n{log.read_text()[-3000:]}")
+
+
+@contextmanager
+def flamehaven(data: Path, **settings: str) -> Iterator[httpx2.Client]:
+    """`flamehaven serve` in development on the data folder, and a client for it."""
+    port = free_port()
+    base = f"http://127.0.0.1:{port}"
+    environment = {
+        "ENVIRONMENT": "development",
+        "HOST": "127.0.0.1",
+        "PORT": str(port),
+        "DATA_DIR": str(data),
+        **settings,
+    }
+    data.mkdir(parents=True, exist_ok=True)
+    command = [sys.executable, "-m", "flamehaven.cli", "serve"]
+    with (
+        running(command, environment=environment, url=f"{base}/health/live", log=data / "server.log"),
+        httpx2.Client(base_url=base, timeout=30) as client,
+    ):
+        yield client
+
+
+@contextmanager
+def function(name: str, target: str, source: Path, log: Path, **settings: str) -> Iterator[httpx2.Client]:
+    """One function of the tree at `source` under plain functions-framework; PYTHONPATH alone leads to that tree."""
+    port = free_port()
+    base = f"http://127.0.0.1:{port}"
+    command = [sys.executable, "-m", "functions_framework", "--source", f"functions/{name}/main.py", "--target", target]
+    environment = {"PYTHONPATH": str(source), **settings}
+    command += ["--host", "127.0.0.1", "--port", str(port)]
+    with (
+        running(command, environment=environment, url=f"{base}/robots.txt", log=log, cwd=source),
+        httpx2.Client(base_url=base, timeout=30) as client,
+    ):
+        yield client
+
+
+def until(condition: Callable[[], T], seconds: float = 20.0, every: float = 0.1) -> T:
+    """Call `condition` until it returns something true, and return that; fail after `seconds`."""
+    deadline = time.monotonic() + seconds
+    while not (result := condition()):
+        assert time.monotonic() < deadline, f"not within {seconds} s: {result!r}"
+        time.sleep(every)
+    return result
