@@ -1,0 +1,200 @@
+"""A newcomer's first hour: dropped files are found, changed ones change the answers, deleted ones are gone from them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import httpx2
+import pytest
+
+from tests.documents import EXAMPLES, pdf
+from tests.servers import flamehaven, until
+
+
+def ask(client: httpx2.Client, question: str, store: str = "hr") -> dict[str, Any]:
+    answer = client.get("/api/search", params={"q": question, "store": store})
+    assert answer.status_code in (200, 404), answer.text
+    return dict(answer.json())
+
+
+def excerpts(client: httpx2.Client, question: str, store: str = "hr") -> dict[str, str]:
+    return {source["title"]: source["excerpt"] for source in ask(client, question, store).get("sources", [])}
+
+
+def test_every_supported_type_is_found_by_its_fact(tmp_path: Path) -> None:
+    with flamehaven(tmp_path) as client:
+        folder = tmp_path / "documents" / "hr"
+        folder.mkdir(parents=True)
+        for example in EXAMPLES:
+            example.write(folder / example.name)
+        for example in EXAMPLES:
+            until(lambda example=example: example.fact in excerpts(client, example.question).get(example.name, ""))
+            found = ask(client, example.question)
+            source = next(source for source in found["sources"] if source["title"] == example.name)
+            assert (source["store"], source["page"]) == ("hr", example.page)
+            assert source["uri"] == f"/api/documents/hr/{example.name}"
+            assert client.get(source["uri"]).json()["status"] == "indexed"
+            assert found["grounded"]
+            for citation in found["citations"]:
+                assert found["answer"][citation["start"] : citation["end"]].strip()
+        listed = client.get("/api/documents", params={"store": "hr"}).json()["documents"]
+        assert [document["object"] for document in listed] == sorted(f"hr/{example.name}" for example in EXAMPLES)
+
+
+def test_answers_follow_edits_deletes_and_changes_while_the_server_is_down(tmp_path: Path) -> None:
+    documents = tmp_path / "documents"
+    note, other = documents / "it" / "wifi.md", documents / "it" / "badge.md"
+    question = "What is the guest wifi password?"
+    with flamehaven(tmp_path) as client:
+        note.parent.mkdir(parents=True)
+        note.write_text("The guest wifi password is heron-42.\n")
+        other.write_text("A lost badge is replaced at the front desk for 15 euros.\n")
+        until(lambda: "heron-42" in excerpts(client, question, "it").get("wifi.md", ""))
+        note.write_text("The guest wifi password is kestrel-99.\n")
+        until(lambda: "kestrel-99" in excerpts(client, question, "it").get("wifi.md", ""))
+        assert "heron-42" not in str(ask(client, question, "it"))
+        note.unlink()
+        until(lambda: "wifi.md" not in excerpts(client, question, "it"))
+        assert not ask(client, question, "it")["grounded"]
+        assert client.get("/api/documents/it/wifi.md").status_code == 404
+        note.write_text("The guest wifi password is osprey-7.\n")
+        until(lambda: "osprey-7" in excerpts(client, question, "it").get("wifi.md", ""))
+    note.write_text("The guest wifi password is plover-3.\n")
+    other.unlink()
+    (documents / "it" / "late.md").write_text("The server room is on floor minus two.\n")
+    with flamehaven(tmp_path) as client:
+        until(lambda: "plover-3" in excerpts(client, question, "it").get("wifi.md", ""))
+        until(lambda: "minus two" in excerpts(client, "On which floor is the server room?", "it").get("late.md", ""))
+        until(lambda: "badge.md" not in excerpts(client, "What does a lost badge cost?", "it"))
+        assert "osprey-7" not in str(ask(client, question, "it"))
+
+
+def test_folders_are_moved_and_removed_as_a_whole(tmp_path: Path) -> None:
+    documents = tmp_path / "documents"
+    with flamehaven(tmp_path) as client:
+        folder = documents / "ops" / "runbooks"
+        folder.mkdir(parents=True)
+        (folder / "disk.md").write_text("When the disk is full, run the janitor job.\n")
+        question = "What to do when the disk is full?"
+        until(lambda: "disk.md" in excerpts(client, question, "ops"))
+        (documents / "ops").rename(documents / "sre")
+        until(lambda: "disk.md" in excerpts(client, question, "sre"))
+        until(lambda: "disk.md" not in excerpts(client, question, "ops"))
+
+
+def test_a_file_that_cannot_be_indexed_says_why_and_takes_its_old_text_with_it(tmp_path: Path) -> None:
+    with flamehaven(tmp_path) as client:
+        path = tmp_path / "documents" / "hr" / "pay.pdf"
+        path.parent.mkdir(parents=True)
+        path.write_bytes(pdf(["Salaries are paid on the 25th of each month."]))
+        until(lambda: "pay.pdf" in excerpts(client, "When are salaries paid?"))
+        path.write_bytes(b"%PDF-1.4 this is not really a PDF")
+        status = until(lambda: (d := client.get("/api/documents/hr/pay.pdf").json())["status"] == "failed" and d)
+        assert status["reason"]["code"] == "INDEXING_FAILED"
+        assert status["reason"]["message"]
+        assert excerpts(client, "When are salaries paid?") == {}
+        (path.parent / "program.exe").write_bytes(b"MZ")
+        failed = until(
+            lambda: (d := client.get("/api/documents/hr/program.exe").json()).get("status") == "failed" and d
+        )
+        assert failed["reason"]["code"] == "UNSUPPORTED_FILE_TYPE"
+
+
+def test_upload_puts_a_file_into_the_bucket(tmp_path: Path) -> None:
+    with flamehaven(tmp_path, MAX_FILE_SIZE_MB="1") as client:
+        answer = client.post(
+            "/api/upload/single",
+            files={"file": ("été 1.md", b"Lunch vouchers are worth 9 euros.")},
+            data={"store": "hr"},
+        )
+        assert answer.status_code == 202
+        body = answer.json()
+        assert (body["file"], answer.headers["location"]) == ("hr/été 1.md", "/api/documents/hr/%C3%A9t%C3%A9%201.md")
+        until(lambda: client.get(body["status_url"]).json()["status"] == "indexed")
+        (source,) = ask(client, "What are lunch vouchers worth?")["sources"]
+        assert (source["title"], source["uri"]) == ("été 1.md", body["status_url"])
+
+
+@pytest.mark.parametrize(
+    ("file", "store", "status", "code"),
+    [
+        (("../x.md", b"x"), "hr", 400, "INVALID_FILENAME"),
+        ((".x.md", b"x"), "hr", 400, "INVALID_FILENAME"),
+        (("x.md", b"x"), "../../evil", 400, "INVALID_FILENAME"),
+        (("x.exe", b"x"), "hr", 400, "UNSUPPORTED_FILE_TYPE"),
+        (("x.md", b""), "hr", 400, "EMPTY_FILE"),
+        (("x.md", b"x" * (1 << 20) + b"x"), "hr", 400, "FILE_SIZE_EXCEEDED"),
+        (("x.md", b"x" * (3 << 20)), "hr", 413, "FILE_SIZE_EXCEEDED"),
+    ],
+)
+def test_what_is_not_accepted_is_refused_at_the_door(
+    server: httpx2.Client, file: tuple[str, bytes], store: str, status: int, code: str
+) -> None:
+    answer = server.post("/api/upload/single", files={"file": file}, data={"store": store})
+    assert (answer.status_code, answer.json()["error"]) == (status if code != "FILE_SIZE_EXCEEDED" else 413, code)
+    assert server.get("/api/documents").json()["documents"] == []
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Any:
+    with flamehaven(tmp_path_factory.mktemp("data"), MAX_FILE_SIZE_MB="1") as client:
+        yield client
+
+
+ERRORS = [
+    ("GET", "/api/search?q=x&store=nowhere", None, 404, "STORE_NOT_FOUND"),
+    ("GET", "/api/search?q=", None, 400, "EMPTY_SEARCH_QUERY"),
+    ("GET", "/api/search", None, 422, "VALIDATION_ERROR"),
+    ("GET", "/api/search?q=x&unknown=1", None, 422, "VALIDATION_ERROR"),
+    ("POST", "/api/search", b"{", 422, "VALIDATION_ERROR"),
+    ("POST", "/api/search", b'{"query": "x", "search_mode": "hybrid"}', 422, "VALIDATION_ERROR"),
+    ("POST", "/api/search", b'{"query": "' + b"x" * 1001 + b'"}', 422, "VALIDATION_ERROR"),
+    ("POST", "/api/search", b'{"query": "x", "stores": ["1","2","3","4","5","6"]}', 422, "VALIDATION_ERROR"),
+    ("POST", "/api/upload/single", b"x", 422, "VALIDATION_ERROR"),
+    ("GET", "/api/documents/hr/none.md", None, 404, "FILE_NOT_FOUND"),
+    ("GET", "/api/documents?page_size=0", None, 422, "VALIDATION_ERROR"),
+    ("GET", "/nowhere", None, 404, "RESOURCE_NOT_FOUND"),
+    ("DELETE", "/api/search", None, 405, "METHOD_NOT_ALLOWED"),
+]
+
+
+@pytest.mark.parametrize(("method", "path", "body", "status", "code"), ERRORS)
+def test_errors_have_one_shape(
+    server: httpx2.Client, method: str, path: str, body: bytes | None, status: int, code: str
+) -> None:
+    answer = server.request(method, path, content=body, headers={"X-Request-ID": "my-id-1"})
+    found = answer.json()
+    assert (answer.status_code, found["error"], found["status_code"]) == (status, code, status)
+    assert (found["request_id"], answer.headers["x-request-id"]) == ("my-id-1", "my-id-1")
+    assert found["message"]
+    assert found["timestamp"]
+
+
+def test_searching_makes_no_store(server: httpx2.Client) -> None:
+    for _ in range(2):
+        assert server.get("/api/search", params={"q": "x", "store": "ghost"}).status_code == 404
+
+
+def test_an_insane_request_id_is_replaced(server: httpx2.Client) -> None:
+    answer = server.get("/health", headers={"X-Request-ID": "x" * 3000})
+    assert len(answer.headers["x-request-id"]) == 36
+    assert (answer.status_code, answer.json()["status"]) == (200, "healthy")
+
+
+def test_the_openapi_document_describes_every_route(server: httpx2.Client) -> None:
+    document = server.get("/openapi.json").json()
+    search = document["paths"]["/api/search"]
+    assert {parameter["name"] for parameter in search["get"]["parameters"]} >= {
+        "q",
+        "store",
+        "stores",
+        "metadata_filter",
+    }
+    assert search["post"]["requestBody"]["content"]["application/json"]["schema"] == {
+        "$ref": "#/components/schemas/SearchRequest"
+    }
+    assert set(document["paths"]) >= {"/api/documents", "/api/documents/{object}", "/api/upload/single", "/health"}
+    text = str(document)
+    for name in document["components"]["schemas"]:
+        assert f"#/components/schemas/{name}" in text
