@@ -17,9 +17,10 @@ from functions.ingest.acceptance import refusal
 from shared.buckets import InvalidObjectName, ObjectInfo
 from shared.errors import ServiceError
 from shared.gemini.mime import mime_type_of
-from shared.http import endpoint, read_query
+from shared.http import endpoint
 from shared.logs import request_id
 from shared.names import DEFAULT_STORE, file_name_problem, is_document, store_of, store_problem
+from shared.reading import read_query
 from shared.records import Reason, Record, Status
 from shared.runtime import Runtime, runtime
 

@@ -2,15 +2,27 @@
 
 from __future__ import annotations
 
+from datetime import datetime
 from typing import Any
 
-from pydantic import BaseModel
+from pydantic import BaseModel, Field
 from pydantic.json_schema import models_json_schema
 
 from flamehaven.documents import Accepted, Document, DocumentPage, DocumentQuery
 from functions.health.readiness import Health
 from functions.search.models import SearchAnswer, SearchRequest
-from shared.errors import ErrorBody
+
+
+class ErrorBody(BaseModel):
+    """What every route answers with when it cannot do what it was asked; see `shared.errors`."""
+
+    error: str = Field(description="A stable code.")
+    message: str = Field(description="What is wrong, and what to do next.")
+    status_code: int
+    request_id: str
+    timestamp: datetime
+    details: dict[str, Any] | None = None
+
 
 REF = "#/components/schemas/{model}"
 REQUESTS: list[type[BaseModel]] = [SearchRequest, DocumentQuery]

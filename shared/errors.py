@@ -10,8 +10,6 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from typing import Any
 
-from pydantic import BaseModel, Field
-
 STATUS_OF_CODE = {
     "BAD_REQUEST": 400,
     "EMPTY_FILE": 400,
@@ -34,17 +32,6 @@ STATUS_OF_CODE = {
 }
 
 
-class ErrorBody(BaseModel):
-    """What every route answers with when it cannot do what it was asked."""
-
-    error: str = Field(description="A stable code.")
-    message: str = Field(description="What is wrong, and what to do next.")
-    status_code: int
-    request_id: str
-    timestamp: datetime
-    details: dict[str, Any] | None = None
-
-
 class ServiceError(Exception):
     """What went wrong with a request, in words for its sender."""
 
@@ -65,12 +52,11 @@ class ServiceError(Exception):
 
     def body(self, request_id: str) -> dict[str, Any]:
         """The JSON body that every route answers with for this error."""
-        body = ErrorBody(
-            error=self.code,
-            message=self.message,
-            status_code=self.status,
-            request_id=request_id,
-            timestamp=datetime.now(UTC),
-            details=self.details,
-        )
-        return body.model_dump(mode="json", exclude_none=True)
+        body = {
+            "error": self.code,
+            "message": self.message,
+            "status_code": self.status,
+            "request_id": request_id,
+            "timestamp": datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z"),
+        }
+        return {**body, "details": self.details} if self.details else body

@@ -1,4 +1,4 @@
-"""What every HTTP handler shares: a request id, one shape for errors, and a way to read what was sent."""
+"""What every HTTP handler shares: a request id, and one shape for errors. Light: the health function imports it."""
 
 from __future__ import annotations
 
@@ -7,9 +7,7 @@ import logging
 import re
 import uuid
 from collections.abc import Awaitable, Callable, Mapping
-from typing import Any, TypeVar
 
-from pydantic import BaseModel, ValidationError
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
@@ -17,15 +15,12 @@ from starlette.responses import JSONResponse, Response
 from shared.errors import ServiceError
 from shared.failures import Misconfigured, Permanent, Transient
 from shared.logs import configure_logging, request_id
-from shared.settings import settings
 
 log = logging.getLogger(__name__)
 
 Handler = Callable[[Request], Awaitable[Response]]
-Model = TypeVar("Model", bound=BaseModel)
 REQUEST_ID = "X-Request-ID"
 SANE_ID = re.compile(r"[A-Za-z0-9._-]{1,128}")
-MAX_JSON_BYTES = 1 << 20
 
 
 def endpoint(handler: Handler) -> Handler:
@@ -55,38 +50,6 @@ def error_response(error: Exception) -> Response:
         unexpected = problem.code == "INTERNAL_ERROR"
         log.error("%s: %s", problem.code, problem.message, exc_info=error if unexpected else None)
     return JSONResponse(problem.body(request_id.get() or ""), status_code=problem.status, headers=problem.headers)
-
-
-async def read_json(request: Request, model: type[Model]) -> Model:
-    """The request's JSON body as `model`. Raises ServiceError (VALIDATION_ERROR) that names each wrong field."""
-    body = bytearray()
-    async for part in request.stream():
-        body += part
-        if len(body) > MAX_JSON_BYTES:
-            raise ServiceError("VALIDATION_ERROR", f"The body is larger than {MAX_JSON_BYTES} bytes of JSON.")
-    return validated(model.model_validate_json, bytes(body) or b"{}")
-
-
-def read_query(request: Request, model: type[Model]) -> Model:
-    """The request's query parameters as `model`; a repeated one is a list. Raises ServiceError (VALIDATION_ERROR)."""
-    values: dict[str, Any] = {}
-    for key in request.query_params:
-        every = request.query_params.getlist(key)
-        values[key] = every[0] if len(every) == 1 else every
-    return validated(model.model_validate, values)
-
-
-def validated(parse: Callable[[Any], Model], data: Any) -> Model:
-    """`parse(data)`, with pydantic's complaints in the common error shape."""
-    try:
-        return parse(data)
-    except ValidationError as error:
-        fields = [
-            {"field": ".".join(str(part) for part in problem["loc"]), "problem": problem["msg"]}
-            for problem in error.errors(include_url=False, include_context=False, include_input=False)
-        ]
-        summary = "; ".join(f"{each['field'] or 'body'}: {each['problem']}" for each in fields)
-        raise ServiceError("VALIDATION_ERROR", summary, details={"fields": fields}) from None
 
 
 def _problem(error: Exception) -> ServiceError:
@@ -119,4 +82,6 @@ def _id_of(request: Request) -> str:
 
 @functools.lru_cache(maxsize=1)
 def _configure_once() -> None:
+    from shared.settings import settings
+
     configure_logging(settings())

@@ -6,8 +6,10 @@ import logging
 import sys
 from contextvars import ContextVar
 from importlib.metadata import PackageNotFoundError, version
+from typing import TYPE_CHECKING
 
-from shared.settings import Settings
+if TYPE_CHECKING:
+    from shared.settings import Settings
 
 SERVICE = "flamehaven-filesearch"
 request_id: ContextVar[str | None] = ContextVar("request_id", default=None)

@@ -47,11 +47,14 @@ def pdf(pages: Sequence[str]) -> bytes:
 
 
 def _text(content: str) -> Callable[[Path], None]:
-    return lambda path: _write(path, content.encode())
+    return _bytes(content.encode())
 
 
-def _write(path: Path, content: bytes) -> None:
-    path.write_bytes(content)
+def _bytes(content: bytes) -> Callable[[Path], None]:
+    def write(path: Path) -> None:
+        path.write_bytes(content)
+
+    return write
 
 
 def _docx(path: Path) -> None:
@@ -107,13 +110,7 @@ LIMITS = json.dumps({"billing service": {"retry limit": 17, "timeout seconds": 3
 EXAMPLES = [
     Example("leave.md", "How long is parental leave?", "26 weeks", None, _text(LEAVE)),
     Example("vpn.txt", "Which port does the VPN use?", "51820", None, _text("The VPN listens on UDP port 51820.\n")),
-    Example(
-        "handbook.pdf",
-        "When is the fire drill?",
-        "first Tuesday of October",
-        2,
-        lambda path: _write(path, pdf(HANDBOOK)),
-    ),
+    Example("handbook.pdf", "When is the fire drill?", "first Tuesday of October", 2, _bytes(pdf(HANDBOOK))),
     Example("travel.docx", "How much may a hotel room cost?", "140 euros", None, _docx),
     Example("plans.pptx", "When does the Lisbon office open?", "March 2027", 2, _pptx),
     Example("suppliers.xlsx", "When does the contract of Northwind Paper end?", "30 June 2028", None, _xlsx),

@@ -7,7 +7,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
 from shared.errors import ServiceError
-from shared.http import endpoint, read_json, read_query
+from shared.http import endpoint
 from shared.logs import request_id
 
 
@@ -17,6 +17,7 @@ async def search(request: Request) -> Response:
     """Answer `GET ?q=...&store=...` and `POST {"query": ..., "store": ...}`."""
     from functions.search.models import SearchRequest
     from functions.search.search import search as answer
+    from shared.reading import read_json, read_query
     from shared.runtime import runtime
 
     if request.method == "POST":

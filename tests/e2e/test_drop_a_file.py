@@ -1,4 +1,4 @@
-"""A newcomer's first hour: dropped files are found, changed ones change the answers, deleted ones are gone from them."""
+"""A newcomer's first hour: dropped files are found, changes change the answers, deletes are gone from them."""
 
 from __future__ import annotations
 

@@ -29,16 +29,8 @@ class Cloud:
         for package in ("functions", "shared"):
             shutil.copytree(ROOT / package, source / package, ignore=shutil.ignore_patterns("__pycache__"))
         port = free_port()
-        emulator = [
-            sys.executable,
-            "-m",
-            "flamehaven.cli",
-            "emulator",
-            "--port",
-            str(port),
-            "--data",
-            str(folder / "e"),
-        ]
+        emulator = [sys.executable, "-m", "flamehaven.cli", "emulator", "--port", str(port)]
+        emulator += ["--data", str(folder / "emulator")]
         address = f"http://127.0.0.1:{port}"
         stack.enter_context(running(emulator, environment={}, url=address, log=folder / "emulator.log"))
         environment = {"GEMINI_BASE_URL": address, "DATA_DIR": str(folder / "data"), "GEMINI_API_KEY": "k", **settings}

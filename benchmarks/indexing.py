@@ -1,0 +1,46 @@
+"""Files indexed per second: 200 files of 3 KB dropped into the folder at once."""
+
+from __future__ import annotations
+
+import tempfile
+import time
+from pathlib import Path
+
+import httpx2
+
+from benchmarks.corpus import make
+from tests.servers import flamehaven, until
+
+FILES = 200
+
+
+def indexed(client: httpx2.Client, store: str) -> int:
+    """How many documents of the store are searchable."""
+    count, token = 0, ""
+    while True:
+        page = client.get("/api/documents", params={"store": store, "page_size": 1000, "page_token": token}).json()
+        count += sum(document["status"] == "indexed" for document in page["documents"])
+        token = page["next_page_token"]
+        if not token:
+            return count
+
+
+def fill(client: httpx2.Client, folder: Path, files: int, seconds: float) -> float:
+    """Drop `files` documents into the store `bench` and wait until all are searchable; returns the seconds it took."""
+    store = folder / "documents" / "bench"
+    store.mkdir(parents=True, exist_ok=True)
+    started = time.monotonic()
+    for document in make(files):
+        (store / document.name).write_text(document.text)
+    until(lambda: indexed(client, "bench") == files, seconds, every=max(0.05, files / 5000))
+    return time.monotonic() - started
+
+
+def main() -> None:
+    with tempfile.TemporaryDirectory() as folder, flamehaven(Path(folder)) as client:
+        taken = fill(client, Path(folder), FILES, 300)
+    print(f"{FILES} files of 3 KB: {taken:.1f} s, {FILES / taken:.0f} files per second")
+
+
+if __name__ == "__main__":
+    main()
