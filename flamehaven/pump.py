@@ -16,7 +16,7 @@ PARALLEL = 8
 FIRST_DELAY = 1.0
 LONGEST_DELAY = 300.0
 PENDING_DELAY = 30.0
-"""Seconds after which an object that Gemini is still indexing is looked at again."""
+"""Seconds after which an object that Gemini, or another worker, is still busy with is looked at again."""
 
 
 class Pump:
@@ -85,7 +85,7 @@ class Pump:
             self._try_again(name, None)
         else:
             self._failures.pop(name, None)
-            if outcome is Outcome.PENDING:
+            if outcome in (Outcome.PENDING, Outcome.BUSY):
                 self._add_after(PENDING_DELAY, name)
 
     def _try_again(self, name: str, error: DependencyFailure | None) -> None:

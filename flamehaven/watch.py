@@ -12,6 +12,7 @@ from pathlib import Path
 from watchfiles import Change, awatch
 
 from flamehaven.pump import Pump
+from functions.ingest.sweep import Report
 from shared.buckets import Bucket
 from shared.failures import DependencyFailure
 from shared.names import described_by, is_document
@@ -31,7 +32,7 @@ SOLE_RETRY = 5.0
 class DirectoryWatch:
     """Tells the pump of every file below `root` that changes, and sweeps at the start and now and then."""
 
-    def __init__(self, root: Path, bucket: Bucket, pump: Pump, sweep: Callable[[], Awaitable[object]]) -> None:
+    def __init__(self, root: Path, bucket: Bucket, pump: Pump, sweep: Callable[[], Awaitable[Report]]) -> None:
         self._root = root
         self._bucket = bucket
         self._pump = pump
@@ -77,7 +78,8 @@ class DirectoryWatch:
         while True:
             try:
                 self._seen |= {info.name async for info in self._bucket.list()}
-                await self._sweep()
+                for name in (await self._sweep()).unsettled:
+                    await self._pump.add(name)
             except DependencyFailure as error:
                 log.warning("The sweep did not finish: %s", error)
             except Exception:

@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import os
 import secrets
-import socket
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -14,6 +12,7 @@ from urllib.parse import unquote, urlsplit
 
 from shared.buckets import ABSENT, Bucket, PreconditionFailed
 from shared.buckets.directory import DirectoryBucket
+from shared.holder import this_process
 from shared.records import Records
 from shared.settings import Settings, settings
 from shared.stores import Stores
@@ -72,7 +71,7 @@ async def open_runtime(settings: Settings) -> Runtime:
         gemini=gemini,
         deployment=deployment,
         backend=backend,
-        holder=f"{socket.gethostname()}/{os.getpid()}/{secrets.token_hex(4)}",
+        holder=this_process(),
     )
 
 

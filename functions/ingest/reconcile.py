@@ -99,6 +99,8 @@ class Reconciler:
     """Must be longer than the longest upload: the lease is renewed between steps, not within one."""
     new_attempt: Callable[[], str] = lambda: f"{time.time_ns():016x}{secrets.token_hex(4)}"
     """Makes attempt ids; later ones sort after earlier ones, so that search can tell new from old."""
+    holder_gone: Callable[[str], bool] = lambda holder: False
+    """Knows of holders that died; the leases of all others are waited for."""
 
     async def reconcile(self, name: str, *, listed: Listed | None = None) -> Outcome:
         """Make the index agree with the object `name` as it is now.
@@ -122,7 +124,7 @@ class Reconciler:
         for _ in range(CAS_TRIES):
             saved = await self.records.get(name)
             try:
-                if saved and saved.record.lease and saved.record.lease.expires > self.clock.now():
+                if saved and self._leased(saved.record):
                     if not saved.record.dirty:
                         await self.records.save(_changed(saved.record, dirty=True), saved.generation)
                     return Outcome.BUSY
@@ -133,6 +135,10 @@ class Reconciler:
             except PreconditionFailed:
                 continue
         raise Transient(f"The record of {name} changed each time it was read")
+
+    def _leased(self, record: Record) -> bool:
+        lease = record.lease
+        return lease is not None and lease.expires > self.clock.now() and not self.holder_gone(lease.holder)
 
     def _agrees(self, saved: Saved | None, info: ObjectInfo | None, listed: Listed | None) -> bool:
         if saved is None:

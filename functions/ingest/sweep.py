@@ -10,7 +10,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import timedelta
 
-from functions.ingest.reconcile import Listed, Reconciler
+from functions.ingest.reconcile import Listed, Outcome, Reconciler
 from shared.buckets import PreconditionFailed
 from shared.failures import Misconfigured, Transient
 from shared.gemini.client import DocumentState
@@ -28,10 +28,11 @@ KEEP_TOMBSTONES = timedelta(days=7)
 
 @dataclass(slots=True)
 class Report:
-    """What a sweep found: how many objects it looked at, and how many ended in each outcome."""
+    """What a sweep found: how many objects there are, how many ended in each outcome, and which must be seen again."""
 
     objects: int = 0
     outcomes: Counter[str] = field(default_factory=Counter)
+    unsettled: list[str] = field(default_factory=list)
     seconds: float = 0.0
 
 
@@ -81,7 +82,10 @@ async def _work(reconciler: Reconciler, remaining: Iterator[tuple[str, Listed]],
     for name, listed in remaining:
         try:
             outcome: str = await reconciler.reconcile(name, listed=listed)
+            settled = outcome not in (Outcome.BUSY, Outcome.PENDING)
         except Transient as error:
             log.warning("The sweep could not settle an object: %s", error, extra={"object": name})
-            outcome = "error"
+            outcome, settled = "error", False
         report.outcomes[outcome] += 1
+        if not settled:
+            report.unsettled.append(name)

@@ -8,6 +8,7 @@ from functions.ingest.reconcile import Identity, Outcome, Reconciler
 from functions.ingest.sweep import Report, sweep
 from shared.clock import SystemClock
 from shared.content import fetch
+from shared.holder import is_gone
 from shared.names import described_by
 from shared.runtime import Runtime
 
@@ -29,6 +30,7 @@ def reconciler_of(runtime: Runtime) -> Reconciler:
         identity=Identity(deployment=runtime.deployment, backend=runtime.backend, holder=runtime.holder),
         max_bytes=runtime.settings.max_file_bytes,
         lease_seconds=runtime.settings.upload_timeout_sec + LEASE_MARGIN,
+        holder_gone=is_gone,
     )
 
 
