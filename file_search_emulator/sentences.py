@@ -97,31 +97,35 @@ def _ends_at_line_break(text: str, start: int, match: re.Match[str]) -> bool:
 _WORD = re.compile(
     rf"[{UNSPACED}]+|[^\W_{UNSPACED}](?:[^\W{UNSPACED}]|[.\-/@'’+#](?=[^\W_{UNSPACED}]))*"  # noqa: RUF001 (apostrophe)
 )
+_ENDING_APOSTROPHE = re.compile(r"['’].{0,2}$")  # noqa: RUF001 (the employee's)
+_LEADING_APOSTROPHE = re.compile(r"^(?:[cdjlmnst]|qu)['’](?=\w\w)")  # noqa: RUF001 (l'employeur)
 _PART = re.compile(r"[^\W_]+")
 _SCRIPT_RUN = re.compile(
     "[\u3041-\u309f]+|[\u30a0-\u30ff\u31f0-\u31ff\uff66-\uff9f]+|[^\u3041-\u309f\u30a0-\u30ff\u31f0-\u31ff\uff66-\uff9f]+"
 )
 
 
+def words(text: str) -> list[str]:
+    """The words and identifiers of a text in order, without normal form; of a script without spaces whole runs."""
+    return _WORD.findall(unicodedata.normalize("NFKC", text))
+
+
 def terms(text: str) -> list[str]:
-    """The terms of a text in order, normalised for matching: `["retry_policy", "retri", "polic"]` for "retry_policy".
+    """The terms of a text in order, normalised for matching: `["retry_policy", "retri", "polici"]` for "retry_policy".
 
     Folded case, no accents, light stems; an identifier whole and in its parts; scripts without spaces as the
     overlapping pairs of characters of each run of one script.
     """
-    found: list[str] = []
-    for match in _WORD.finditer(unicodedata.normalize("NFKC", text)):
-        found.extend(_terms_of_word(match.group()))
-    return found
+    return [term for word in words(text) for term in terms_of_word(word)]
 
 
 @lru_cache(maxsize=20_000)
-def _terms_of_word(word: str) -> tuple[str, ...]:
+def terms_of_word(word: str) -> tuple[str, ...]:
+    """The terms of one of the `words`; an identifier's first term is the whole of it."""
     if _FIRST_UNSPACED.match(word):
         return tuple(pair for run in _SCRIPT_RUN.findall(word) for pair in _pairs(run))
-    word = fold(word)
-    word = re.sub(r"['’].{0,2}$", "", word)  # noqa: RUF001 (the employee's)
-    word = re.sub(r"^(?:[cdjlmnst]|qu)['’](?=\w\w)", "", word)  # noqa: RUF001 (l'employeur)
+    word = _ENDING_APOSTROPHE.sub("", fold(word))
+    word = _LEADING_APOSTROPHE.sub("", word)
     parts = _PART.findall(word)
     if len(parts) == 1:
         return (stem(parts[0]),)
@@ -132,10 +136,11 @@ def _pairs(run: str) -> list[str]:
     return [run] if len(run) == 1 else [run[i : i + 2] for i in range(len(run) - 1)]
 
 
-def fold(word: str) -> str:
-    """A word with its case folded and its accents taken off, as the index folds it."""
-    decomposed = unicodedata.normalize("NFD", word.casefold())
-    return "".join(character for character in decomposed if not unicodedata.combining(character))
+def fold(text: str) -> str:
+    """A text with its case folded and its accents taken off; the voice marks of kana are no accents."""
+    decomposed = unicodedata.normalize("NFD", text.casefold())
+    bare = "".join(mark for mark in decomposed if mark in "\u3099\u309a" or not unicodedata.combining(mark))
+    return unicodedata.normalize("NFC", bare)
 
 
 _SUFFIXES = (
@@ -174,6 +179,7 @@ _SUFFIXES = (
     ("en", "", 4),
     ("em", "", 4),
     ("es", "", 3),
+    ("ez", "", 4),
     ("ly", "", 4),
     ("s", "", 3),
     ("e", "", 3),
