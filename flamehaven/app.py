@@ -33,7 +33,7 @@ from functions.ingest.worker import settle, settle_all
 from functions.search.main import search
 from functions.search.models import SearchAnswer, SearchRequest
 from shared.buckets.directory import DirectoryBucket
-from shared.http import endpoint
+from shared.http import configure_once, endpoint
 from shared.logs import product_version
 from shared.runtime import close_runtime, runtime
 
@@ -100,6 +100,7 @@ async def _refuse(request: Request, error: Exception) -> Response:
 
 @asynccontextmanager
 async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
+    configure_once()
     parts = await runtime()
     async with contextlib.AsyncExitStack() as stack:
         stack.push_async_callback(close_runtime)

@@ -30,7 +30,7 @@ def endpoint(handler: Handler) -> Handler:
     async def answer(request: Request) -> Response:
         token = request_id.set(_id_of(request))
         try:
-            _configure_once()
+            configure_once()
             response = await handler(request)
         except Exception as error:
             response = error_response(error)
@@ -81,7 +81,8 @@ def _id_of(request: Request) -> str:
 
 
 @functools.lru_cache(maxsize=1)
-def _configure_once() -> None:
+def configure_once() -> None:
+    """Send log lines where the settings say, the first time it is called."""
     from shared.settings import settings
 
     configure_logging(settings())
