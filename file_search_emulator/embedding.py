@@ -39,14 +39,21 @@ def embed(texts: Sequence[str]) -> NDArray[np.float32]:
     A text without any token gets a row of zeros. The first call in a process loads the model (0.1 s, 50 MB); safe to
     call from several threads.
     """
+    return embed_counted(texts)[0]
+
+
+def embed_counted(texts: Sequence[str]) -> tuple[NDArray[np.float32], list[int]]:
+    """The vectors of `embed`, and how many tokens each text has."""
     tokenizer, weights = _model()
     vectors = np.zeros((len(texts), DIMENSIONS), dtype=np.float32)
+    counts = []
     for row, text in enumerate(texts):  # tokenizing in batches is slower: it starts threads
         ids = tokenizer.encode(text[:_CHARACTERS], add_special_tokens=False).ids
         weights[ids].sum(axis=0, out=vectors[row])  # a sum points where the mean does
+        counts.append(len(ids))
     lengths = np.linalg.norm(vectors, axis=1, keepdims=True)
     vectors /= np.where(lengths > 0, lengths, np.float32(1))
-    return vectors
+    return vectors, counts
 
 
 def count_tokens(text: str) -> int:

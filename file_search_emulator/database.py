@@ -1,0 +1,125 @@
+"""The SQLite file that holds everything but the bytes of uploads in progress."""
+
+from __future__ import annotations
+
+import sqlite3
+import threading
+import time
+import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager
+from importlib.resources import files
+from pathlib import Path
+
+SCHEMA_VERSION = 1
+_BUSY_TIMEOUT = 30.0
+"""Seconds that a writer waits for another, in this process or any."""
+_IDLE_CONNECTIONS = 8
+
+
+class Database:
+    """Short transactions on one SQLite file, from any thread, beside other processes that do the same."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._lock = threading.Lock()
+        self._idle: list[sqlite3.Connection] = []
+
+    @contextmanager
+    def read(self) -> Iterator[sqlite3.Connection]:
+        """A transaction that sees one state of the file throughout, and blocks no one."""
+        with self._transaction("BEGIN") as connection:
+            yield connection
+
+    @contextmanager
+    def write(self) -> Iterator[sqlite3.Connection]:
+        """A transaction that is committed whole, or rolled back where the block raises."""
+        with self._transaction("BEGIN IMMEDIATE") as connection:
+            yield connection
+
+    def close(self) -> None:
+        """Close the connections that no transaction uses; the next transaction opens one again."""
+        with self._lock:
+            idle, self._idle = self._idle, []
+        for connection in idle:
+            connection.close()
+
+    @contextmanager
+    def _transaction(self, begin: str) -> Iterator[sqlite3.Connection]:
+        connection = self._take()
+        try:
+            connection.execute(begin)
+            yield connection
+            connection.execute("COMMIT")
+        finally:
+            if connection.in_transaction:
+                connection.execute("ROLLBACK")
+            self._give_back(connection)
+
+    def _take(self) -> sqlite3.Connection:
+        with self._lock:
+            if self._idle:
+                return self._idle.pop()
+        return self._open()
+
+    def _give_back(self, connection: sqlite3.Connection) -> None:
+        with self._lock:
+            if len(self._idle) < _IDLE_CONNECTIONS:
+                self._idle.append(connection)
+                return
+        connection.close()
+
+    def _open(self) -> sqlite3.Connection:
+        self._path.parent.mkdir(parents=True, exist_ok=True)
+        connection = sqlite3.connect(self._path, timeout=_BUSY_TIMEOUT, isolation_level=None, check_same_thread=False)
+        connection.row_factory = sqlite3.Row
+        connection.execute("PRAGMA foreign_keys = ON")
+        _enter_wal(connection)
+        if _version(connection) != SCHEMA_VERSION:
+            _create(connection)
+        return connection
+
+
+def instance_id(connection: sqlite3.Connection) -> str:
+    """The id of this index, made with its file and never changed."""
+    return str(connection.execute("SELECT value FROM about WHERE key = 'instance'").fetchone()[0])
+
+
+def _enter_wal(connection: sqlite3.Connection) -> None:
+    """Write-ahead logging; SQLite itself does not wait where two processes switch to it at once."""
+    deadline = time.monotonic() + _BUSY_TIMEOUT
+    while connection.execute("PRAGMA journal_mode").fetchone()[0] != "wal":
+        try:
+            connection.execute("PRAGMA journal_mode = WAL")
+        except sqlite3.OperationalError:
+            if time.monotonic() > deadline:
+                raise
+            time.sleep(0.02)
+
+
+def _create(connection: sqlite3.Connection) -> None:
+    connection.execute("BEGIN IMMEDIATE")
+    version = _version(connection)  # another process may have been faster
+    if version not in (0, SCHEMA_VERSION):
+        connection.close()
+        raise RuntimeError(f"This index has version {version} and needs a newer program: it reads {SCHEMA_VERSION}.")
+    if version == 0:
+        for statement in _statements():
+            connection.execute(statement)
+        connection.execute("INSERT INTO about VALUES ('instance', ?)", (str(uuid.uuid4()),))
+        connection.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
+    connection.execute("COMMIT")
+
+
+def _statements() -> Iterator[str]:
+    """The schema's statements one by one: `executescript` would end the transaction around them."""
+    statement = ""
+    for line in files("file_search_emulator").joinpath("schema.sql").read_text().splitlines(keepends=True):
+        statement += line
+        if sqlite3.complete_statement(statement):
+            yield statement
+            statement = ""
+
+
+def _version(connection: sqlite3.Connection) -> int:
+    return int(connection.execute("PRAGMA user_version").fetchone()[0])

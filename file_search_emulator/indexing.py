@@ -1,0 +1,234 @@
+"""From PENDING to ACTIVE or FAILED: uploaded documents are parsed, chunked, embedded and made searchable.
+
+Whichever process finds a pending document takes it by a lease in the database, renews that while it works, and writes
+nothing once it has lost it. So a process may die at any moment: another takes over when the lease has run out.
+"""
+
+from __future__ import annotations
+
+import logging
+import sqlite3
+import threading
+import time
+import uuid
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+from file_search_emulator import chunking, parsing
+from file_search_emulator.catalog import now
+from file_search_emulator.database import Database
+from file_search_emulator.terms import indexed_text
+from file_search_emulator.uploads import Uploads
+
+_LEASE = 4.0  # seconds without a sign of life
+_RENEW_EVERY = 1.0  # seconds
+_POLL = 0.5  # seconds, while another process works on what is pending
+_BATCH = 500  # chunks in one transaction
+_MOST_ATTEMPTS = 6
+_INVALID_ARGUMENT, _INTERNAL = 3, 13  # google.rpc.Code
+
+logger = logging.getLogger(__name__)
+
+
+class Indexer:
+    """Indexes pending documents in a thread of its own, one at a time; the thread starts with the first `kick`."""
+
+    def __init__(self, database: Database, uploads: Uploads) -> None:
+        self._database = database
+        self._uploads = uploads
+        self._holder = uuid.uuid4().hex
+        self._lock = threading.Lock()
+        self._wake = threading.Event()
+        self._stopping = threading.Event()
+        self._thread: threading.Thread | None = None
+
+    def kick(self) -> None:
+        """See to it soon that nothing stays pending; returns at once."""
+        with self._lock:
+            if self._thread is None or not self._thread.is_alive():
+                self._stopping.clear()
+                self._thread = threading.Thread(target=self._run, name="file-search-indexer", daemon=True)
+                self._thread.start()
+        self._wake.set()
+
+    def close(self) -> None:
+        """Stop after the step at hand; what is pending stays so until the next `kick` in any process."""
+        with self._lock:
+            thread, self._thread = self._thread, None
+            self._stopping.set()
+            self._wake.set()
+        if thread is not None:
+            thread.join()
+
+    def _run(self) -> None:
+        parser = parsing.LimitedParser()
+        try:
+            while not self._stopping.is_set():
+                self._wake.clear()
+                try:
+                    self._wake.wait(self._work(parser))
+                except Exception:
+                    logger.exception("Indexing failed; it is tried again")
+                    self._wake.wait(_POLL)
+        finally:
+            parser.close()
+
+    def _work(self, parser: parsing.LimitedParser) -> float | None:
+        """Index one document; returns the seconds until there may be another, None where a kick will tell."""
+        with self._database.read() as connection:
+            pending = connection.execute("SELECT min(lease_until) FROM documents WHERE state = 'PENDING'").fetchone()[0]
+        if pending is None:
+            return None
+        if pending > time.time():
+            return _POLL
+        document = self._claim()
+        if document is not None:
+            with self._keeping_lease(document):
+                self._index(document, parser)
+        return 0
+
+    def _claim(self) -> _Pending | None:
+        moment = time.time()
+        with self._database.write() as connection:
+            row = connection.execute(
+                """UPDATE documents SET lease_holder = ?, lease_until = ?, attempts = attempts + 1
+                WHERE number = (
+                    SELECT number FROM documents WHERE state = 'PENDING' AND lease_until <= ? ORDER BY number LIMIT 1
+                )
+                RETURNING number, upload, mime_type, file_name, display_name, max_tokens, overlap, attempts""",
+                (self._holder, moment + _LEASE, moment),
+            ).fetchone()
+            if row is None:
+                return None
+            connection.execute("DELETE FROM chunks WHERE document = ?", (row["number"],))  # of an attempt that died
+        return _Pending(**dict(row))
+
+    @contextmanager
+    def _keeping_lease(self, document: _Pending) -> Iterator[None]:
+        done = threading.Event()
+
+        def renew() -> None:
+            while not done.wait(_RENEW_EVERY):
+                try:
+                    self._set_lease(document, time.time() + _LEASE)
+                except sqlite3.Error:
+                    logger.warning("A lease could not be renewed", exc_info=True)
+
+        thread = threading.Thread(target=renew, name="file-search-lease", daemon=True)
+        thread.start()
+        try:
+            yield
+        finally:
+            done.set()
+            thread.join()
+
+    def _index(self, document: _Pending, parser: parsing.LimitedParser) -> None:
+        try:
+            if document.attempts > _MOST_ATTEMPTS:
+                self._fail(document, _INTERNAL, f"Indexing was tried {_MOST_ATTEMPTS} times and never came to an end.")
+            else:
+                self._add(document, _chunks(document, parser, self._uploads))
+        except parsing.ParseError as error:
+            self._fail(document, _INVALID_ARGUMENT, str(error))
+        except _Interrupted:
+            self._set_lease(document, 0)  # another process may go on at once, if it is still ours to give
+            return
+        except Exception:
+            self._set_lease(document, time.time() + 2**document.attempts)
+            raise
+        self._uploads.forget(document.upload)
+
+    def _add(self, document: _Pending, chunks: Sequence[chunking.Chunk]) -> None:
+        """Write the chunks in short transactions, the last of which makes them searchable."""
+        for start in range(0, len(chunks), _BATCH):
+            if self._stopping.is_set():
+                raise _Interrupted
+            rows = _rows(document, chunks[start : start + _BATCH])
+            with self._writing(document) as connection:
+                connection.executemany(
+                    """INSERT INTO chunks (document, text, page, heading, tokens, vector, indexed_title, indexed_text)
+                    VALUES (?, ?, ?, ?, ?, ?, ?, ?)""",
+                    rows,
+                )
+                if start + _BATCH >= len(chunks):
+                    connection.execute(
+                        "UPDATE documents SET state = 'ACTIVE', updated = ? WHERE number = ?", (now(), document.number)
+                    )
+
+    def _fail(self, document: _Pending, code: int, message: str) -> None:
+        with self._writing(document) as connection:
+            connection.execute("DELETE FROM chunks WHERE document = ?", (document.number,))
+            connection.execute(
+                "UPDATE documents SET state = 'FAILED', error_code = ?, error = ?, updated = ? WHERE number = ?",
+                (code, message, now(), document.number),
+            )
+
+    @contextmanager
+    def _writing(self, document: _Pending) -> Iterator[sqlite3.Connection]:
+        """A transaction on a document that is still ours. Raises _Interrupted where it is not, or not there."""
+        with self._database.write() as connection:
+            if not connection.execute(
+                "SELECT 1 FROM documents WHERE number = ? AND lease_holder = ? AND state = 'PENDING'",
+                (document.number, self._holder),
+            ).fetchone():
+                raise _Interrupted
+            yield connection
+
+    def _set_lease(self, document: _Pending, until: float) -> None:
+        with self._database.write() as connection:
+            connection.execute(
+                "UPDATE documents SET lease_until = ? WHERE number = ? AND lease_holder = ? AND state = 'PENDING'",
+                (until, document.number, self._holder),
+            )
+
+
+@dataclass(frozen=True, slots=True)
+class _Pending:
+    """A document that this process holds the lease of."""
+
+    number: int
+    upload: str
+    mime_type: str
+    file_name: str
+    display_name: str
+    max_tokens: int
+    overlap: int
+    attempts: int
+
+
+class _Interrupted(Exception):
+    """The work on a document ends here: the process is stopping, or the document is not its own any more."""
+
+
+def _chunks(document: _Pending, parser: parsing.LimitedParser, uploads: Uploads) -> list[chunking.Chunk]:
+    name = document.file_name or document.display_name
+    sections = parser.parse(uploads.path(document.upload), document.mime_type, name)
+    chunks = chunking.split(sections, document.max_tokens, document.overlap)
+    if not chunks:
+        raise parsing.ParseError("No text found in the file.")
+    return chunks
+
+
+def _rows(document: _Pending, chunks: Sequence[chunking.Chunk]) -> list[tuple[object, ...]]:
+    from file_search_emulator import vectors
+    from file_search_emulator.embedding import embed_counted
+
+    titles = [" ".join(filter(None, (document.display_name, chunk.heading))) for chunk in chunks]
+    embedded, counts = embed_counted([f"{title}\n{chunk.text}" for title, chunk in zip(titles, chunks, strict=True)])
+    rows: list[tuple[object, ...]] = []
+    for chunk, title, vector, count in zip(chunks, titles, vectors.pack(embedded), counts, strict=True):
+        searched = indexed_text(chunk.text)
+        rows.append(
+            (
+                document.number,
+                chunk.text,
+                chunk.page,
+                chunk.heading,
+                count,
+                vector,
+                indexed_text(title),
+                searched if searched != chunk.text else None,
+            )
+        )
+    return rows
