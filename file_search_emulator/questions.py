@@ -34,7 +34,7 @@ _UNSPACED_RUN = re.compile(f"[{UNSPACED}]+")
 _UNSPACED_FUNCTION = re.compile(
     "[\u3041-\u309f]+|何[\u4e00-\u9fff]?間?|必要|誰|料金|価格|電話番号|[的是了在有吗呢和与]|多少|什么|怎么|如何|哪里|几"
 )
-_LESSER = re.compile(  # what kind of thing it is ("which command") and what is done ("must I submit") are often paraphrased
+_LESSER = re.compile(  # what kind of thing it is ("which command") and what is done ("must I submit") get paraphrased
     r"^(?:which|what|welche[rsmn]?|quel(?:le)?s?) (?!is\b|are\b|est\b|sont\b|ist\b|sind\b)([^\W\d]+)"
     r"|\b(?:do|does|did|can|may|must|should|will|shall) (?:i|we|you|they|one) ([^\W\d]+)"
     r"|\b(?:faut-il|puis-je|dois-je|peut-on|doit-on) ([^\W\d]+)|\b(?:kann|muss|darf|soll) (?:ich|man)\b.* ([^\W\d]+)\?"

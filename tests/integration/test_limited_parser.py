@@ -1,0 +1,251 @@
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+import zlib
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from file_search_emulator.parsing import LimitedParser, ParseError, Section
+
+_TEXT = "text/plain"
+
+
+@pytest.fixture(scope="module")
+def parser() -> Iterator[LimitedParser]:
+    parser = LimitedParser()
+    yield parser
+    parser.close()
+
+
+@pytest.fixture
+def note(tmp_path: Path) -> Path:
+    path = tmp_path / "note.txt"
+    path.write_text("Good news.")
+    return path
+
+
+def _children(parent: int) -> list[int]:
+    """The parser processes of a process, from the kernel's list."""
+    found = []
+    for entry in Path("/proc").iterdir():
+        if entry.name.isdigit():
+            try:
+                if (
+                    int((entry / "stat").read_text().rsplit(")", 1)[1].split()[1]) == parent
+                    and b"parsing.child" in (entry / "cmdline").read_bytes()
+                ):
+                    found.append(int(entry.name))
+            except (FileNotFoundError, ProcessLookupError):
+                continue
+    return found
+
+
+def _until(condition: Callable[[], object], seconds: float = 15) -> None:
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline, "it did not happen in time"
+        time.sleep(0.05)
+
+
+def _gone(pid: int) -> bool:
+    try:
+        return ") Z " in Path(f"/proc/{pid}/stat").read_text()
+    except (FileNotFoundError, ProcessLookupError):
+        return True
+
+
+def test_sections_come_back_whole(parser: LimitedParser, tmp_path: Path) -> None:
+    path = tmp_path / "guide.md"
+    path.write_text('# Größe\n"quoted" \u2028 \x85 text}\n## 日本\n{"end": true}\n', encoding="utf-8")
+    assert parser.parse(path, "text/markdown", "guide.md") == [
+        Section('Größe\n\n"quoted" \u2028 \x85 text}', heading="Größe"),
+        Section('日本\n\n{"end": true}', heading="Größe > 日本"),
+    ]
+
+
+def test_refusals_come_back_as_they_are(parser: LimitedParser, tmp_path: Path) -> None:
+    (tmp_path / "empty").touch()
+    with pytest.raises(ParseError, match="The file is empty"):
+        parser.parse(tmp_path / "empty", _TEXT, "empty")
+
+
+def test_a_vanished_file_is_not_the_files_fault(parser: LimitedParser, tmp_path: Path) -> None:
+    with pytest.raises(RuntimeError, match="FileNotFoundError"):
+        parser.parse(tmp_path / "nothing", _TEXT, "nothing")
+
+
+def test_one_child_serves_many_files_and_is_then_replaced(note: Path) -> None:
+    parser = LimitedParser()
+    try:
+        pids = []
+        for _ in range(250):
+            assert parser.parse(note, _TEXT, "") == [Section("Good news.")]
+            pids.append(_children(os.getpid())[-1] if len(pids) % 50 == 0 else pids[-1])
+        assert len(set(pids)) == 2
+    finally:
+        parser.close()
+    assert all(map(_gone, pids))
+
+
+def test_threads_take_turns(parser: LimitedParser, tmp_path: Path) -> None:
+    results: dict[int, list[Section]] = {}
+
+    def work(number: int) -> None:
+        path = tmp_path / str(number)
+        path.write_text(f"text {number}")
+        results[number] = parser.parse(path, _TEXT, "")
+
+    threads = [threading.Thread(target=work, args=(number,)) for number in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert results == {number: [Section(f"text {number}")] for number in range(8)}
+
+
+def _stream(data: bytes, filters: bytes = b"/FlateDecode") -> bytes:
+    return b"<</Length %d/Filter[%b]>>stream\n%b\nendstream" % (len(data), filters, data)
+
+
+def _page(contents: bytes, box: bytes = b"[0 0 612 792]") -> bytes:
+    """A damaged-looking but readable PDF: without a table of objects, which readers rebuild."""
+    return (
+        b"%%PDF-1.7\n1 0 obj<</Type/Catalog/Pages 2 0 R>>endobj\n2 0 obj<</Type/Pages/Kids[3 0 R]/Count 1>>endobj\n"
+        b"3 0 obj<</Type/Page/Parent 2 0 R/MediaBox%b/Contents 4 0 R/Resources<</Font<</F 5 0 R>>>>>>endobj\n"
+        b"4 0 obj %b endobj\n5 0 obj<</Type/Font/Subtype/Type1/BaseFont/Courier>>endobj\ntrailer<</Root 1 0 R>>"
+        % (box, contents)
+    )
+
+
+def _show(text: bytes) -> bytes:
+    return b"BT /F 9 Tf (%b) Tj ET " % text
+
+
+_BOMBS = {
+    "nested arrays": _page(b"[" * 10_000),
+    "nested dictionaries": _page(b"<</A" * 5_000),
+    "nested drawing state": _page(_stream(zlib.compress(b"q " * 5_000_000, 9))),
+    "stream of streams": _page(
+        _stream(zlib.compress(zlib.compress(b"\0" * 900_000_000, 9), 9), b"/FlateDecode/FlateDecode")
+    ),
+    "much text": _page(_stream(zlib.compress(_show(b"x" * 60) * 3_000_000, 9))),
+    "page tree that holds itself": _page(b"<<>>").replace(b"Kids[3 0 R]/Count 1", b"Kids[2 0 R]/Count 9999"),
+}
+
+
+@pytest.mark.parametrize("name", _BOMBS)
+def test_pdf_bombs_do_no_harm(name: str, tmp_path: Path, note: Path) -> None:
+    parser = LimitedParser(memory_bytes=1 << 29, cpu_seconds=3)
+    path = tmp_path / "bomb.pdf"
+    path.write_bytes(_BOMBS[name])
+    try:
+        with pytest.raises(ParseError):
+            parser.parse(path, "application/pdf", "bomb.pdf")
+        assert parser.parse(note, _TEXT, "") == [Section("Good news.")]
+    finally:
+        parser.close()
+
+
+def test_a_huge_page_is_only_text(parser: LimitedParser, tmp_path: Path) -> None:
+    path = tmp_path / "huge.pdf"
+    path.write_bytes(_page(_stream(zlib.compress(_show(b"tiny"))), b"[0 0 1e30 1e30]"))
+    assert parser.parse(path, "application/pdf", "huge.pdf") == [Section("tiny", page=1)]
+
+
+@pytest.mark.parametrize(
+    ("limits", "message"),
+    [
+        ({"output_bytes": 10_000}, "more text in the file than can be indexed"),
+        ({"memory_bytes": 200 << 20}, "memory"),
+        ({"wall_seconds": 0.001}, "damaged, or needs more memory or time"),
+    ],
+)
+def test_each_limit_holds(tmp_path: Path, note: Path, limits: dict[str, int], message: str) -> None:
+    path = tmp_path / "large.txt"
+    path.write_text("many words " * 10_000_000)
+    parser = LimitedParser(**limits)
+    try:
+        with pytest.raises(ParseError, match=message):
+            parser.parse(path, _TEXT, "")
+        if "wall_seconds" not in limits:
+            assert parser.parse(note, _TEXT, "") == [Section("Good news.")]
+    finally:
+        parser.close()
+
+
+def test_a_reader_that_never_ends_is_ended(tmp_path: Path, note: Path) -> None:
+    path = tmp_path / "deep.html"
+    path.write_text("<div>" * 400_000)
+    parser = LimitedParser(cpu_seconds=1)
+    try:
+        with pytest.raises(ParseError, match="damaged, or needs more memory or time"):
+            parser.parse(path, "text/html", "deep.html")
+        assert parser.parse(note, _TEXT, "") == [Section("Good news.")]
+    finally:
+        parser.close()
+
+
+def test_a_line_of_45_megabytes_is_read(parser: LimitedParser, tmp_path: Path) -> None:
+    text = "one long line " * 3_300_000
+    path = tmp_path / "line.txt"
+    path.write_text(text)
+    assert parser.parse(path, _TEXT, "line.txt") == [Section(text)]
+
+
+def test_a_child_killed_between_files_is_replaced(parser: LimitedParser, note: Path) -> None:
+    parser.parse(note, _TEXT, "")
+    for pid in _children(os.getpid()):
+        os.kill(pid, signal.SIGKILL)
+        _until(lambda pid=pid: _gone(pid))  # type: ignore[misc]  # mypy infers no type for a bound default
+    assert parser.parse(note, _TEXT, "") == [Section("Good news.")]
+
+
+def test_the_child_is_told_no_secrets(parser: LimitedParser, note: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("GEMINI_API_KEY", "a-secret")
+    fresh = LimitedParser()
+    try:
+        known = set(_children(os.getpid()))
+        fresh.parse(note, _TEXT, "")
+        (pid,) = set(_children(os.getpid())) - known
+        environment = Path(f"/proc/{pid}/environ").read_bytes()
+    finally:
+        fresh.close()
+    assert b"PYTHONPATH=" in environment
+    assert b"a-secret" not in environment
+
+
+_PARENT = """
+import sys, threading
+from pathlib import Path
+from file_search_emulator.parsing import LimitedParser
+parser = LimitedParser()
+print(parser.parse(Path(sys.argv[1]), "text/plain")[0].text, flush=True)
+if len(sys.argv) > 2:
+    parser.parse(Path(sys.argv[2]), "text/html")
+threading.Event().wait()
+"""
+
+
+@pytest.mark.parametrize("busy", [False, True])
+def test_the_child_dies_with_a_parent_that_is_killed(tmp_path: Path, note: Path, busy: bool) -> None:
+    script = tmp_path / "no_main_guard.py"
+    script.write_text(_PARENT)
+    endless = tmp_path / "deep.html"
+    endless.write_text("<div>" * 400_000)
+    arguments = [sys.executable, str(script), str(note), *([str(endless)] if busy else [])]
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
+    with subprocess.Popen(arguments, stdout=subprocess.PIPE, env=environment) as parent:
+        assert parent.stdout is not None
+        try:
+            assert parent.stdout.readline() == b"Good news.\n"
+            (child,) = _children(parent.pid)
+        finally:
+            parent.kill()
+    _until(lambda: _gone(child))
