@@ -8,7 +8,7 @@ from typing import Any
 from pydantic import BaseModel, Field
 from pydantic.json_schema import models_json_schema
 
-from flamehaven.documents import Accepted, Document, DocumentPage, DocumentQuery
+from flamehaven.documents import Accepted, Document, DocumentPage
 from functions.health.readiness import Health
 from functions.search.models import SearchAnswer, SearchRequest
 
@@ -25,7 +25,7 @@ class ErrorBody(BaseModel):
 
 
 REF = "#/components/schemas/{model}"
-REQUESTS: list[type[BaseModel]] = [SearchRequest, DocumentQuery]
+REQUESTS: list[type[BaseModel]] = [SearchRequest]
 ANSWERS: list[type[BaseModel]] = [SearchAnswer, Health, Accepted, Document, DocumentPage, ErrorBody]
 
 

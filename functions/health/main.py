@@ -18,4 +18,4 @@ async def health(request: Request) -> Response:
     from functions.health.readiness import readiness
 
     found = await readiness()
-    return JSONResponse(found.model_dump(), status_code=200 if found.status == "healthy" else 503)
+    return JSONResponse(found.model_dump(mode="json"), status_code=200 if found.status == "healthy" else 503)
