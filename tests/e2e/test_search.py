@@ -1,0 +1,121 @@
+"""Searching over HTTP: several stores, filters, citations, and two workers that agree."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import httpx2
+import pytest
+
+from tests.servers import flamehaven, until
+
+DOCUMENTS = {
+    "hr/policies/leave.md": "Parental leave is 26 weeks at full pay.",
+    "hr/policies/leave.txt": "Unpaid leave is 12 months at most.",
+    "it/laptop.md": "A laptop is replaced after 4 years.",
+    "notes.md": "The summer party is on 18 July.",
+}
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[httpx2.Client]:
+    data = tmp_path_factory.mktemp("data")
+    for name, text in DOCUMENTS.items():
+        path = data / "documents" / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text)
+    with flamehaven(data) as client:
+        until(lambda: indexed(client) == len(DOCUMENTS))
+        yield client
+
+
+def indexed(client: httpx2.Client) -> int:
+    return sum(document["status"] == "indexed" for document in client.get("/api/documents").json()["documents"])
+
+
+def ask(client: httpx2.Client, **request: Any) -> dict[str, Any]:
+    answer = client.post("/api/search", json=request)
+    assert answer.status_code == 200, answer.text
+    return dict(answer.json())
+
+
+def test_the_answer_has_every_field_and_its_citations_point_into_it(server: httpx2.Client) -> None:
+    found = ask(server, query="How long is parental leave?", store="hr")
+    assert (
+        found["answer"][found["citations"][0]["start"] : found["citations"][0]["end"]]
+        == DOCUMENTS["hr/policies/leave.md"]
+    )
+    assert found["sources"][found["citations"][0]["sources"][0]] == {
+        "title": "leave.md",
+        "uri": "/api/documents/hr/policies/leave.md",
+        "store": "hr",
+        "page": None,
+        "excerpt": "Parental leave is 26 weeks at full pay.",
+    }
+    assert found["usage"]["total_tokens"] > found["usage"]["answer_tokens"] > 0
+    rest = {"status": "success", "grounded": True, "model": "gemini-3.8-flash", "store": "hr", "stores": ["hr"]}
+    assert rest.items() <= found.items()
+    assert (found["query"], found["cached"]) == ("How long is parental leave?", False)
+
+
+def test_get_and_post_and_the_original_s_field_names_mean_the_same(server: httpx2.Client) -> None:
+    posted = ask(server, query="How long is parental leave?", store_name="hr")
+    got = server.get("/api/search", params={"q": "How long is parental leave?", "store": "hr"}).json()
+    assert [got[key] for key in ("answer", "sources", "citations")] == [
+        posted[key] for key in ("answer", "sources", "citations")
+    ]
+
+
+def test_several_stores_are_searched_together_and_named_apart(server: httpx2.Client) -> None:
+    found = ask(server, query="After how many years is a laptop replaced?", stores=["hr", "it"])
+    assert [(source["title"], source["store"]) for source in found["sources"]] == [("laptop.md", "it")]
+    got = server.get(
+        "/api/search", params=[("q", "When is the summer party?"), ("stores", "it"), ("stores", "default")]
+    )
+    assert [(source["title"], source["store"]) for source in got.json()["sources"]] == [("notes.md", "default")]
+
+
+def test_a_store_that_is_not_asked_is_not_cited(server: httpx2.Client) -> None:
+    assert not ask(server, query="How long is parental leave?", store="it")["grounded"]
+
+
+@pytest.mark.parametrize(
+    ("metadata_filter", "grounded"),
+    [
+        ('type = "md"', True),
+        ('type = "txt"', False),
+        ('folder = "hr/policies" AND type = "md"', True),
+        ('folder = "hr"', False),
+        ('flamehaven_object = "hr/policies/leave.md"', True),
+    ],
+)
+def test_a_filter_chooses_documents(server: httpx2.Client, metadata_filter: str, grounded: bool) -> None:
+    found = ask(server, query="How long is parental leave?", store="hr", metadata_filter=metadata_filter)
+    assert found["grounded"] is grounded
+
+
+def test_a_wrong_filter_is_the_sender_s_error(server: httpx2.Client) -> None:
+    answer = server.post("/api/search", json={"query": "leave", "store": "hr", "metadata_filter": 'type = "'})
+    assert (answer.status_code, answer.json()["error"]) == (400, "INVALID_METADATA_FILTER")
+
+
+def test_what_the_documents_do_not_say_is_not_answered(server: httpx2.Client) -> None:
+    found = ask(server, query="What is the capital of Australia?", store="hr")
+    assert (found["grounded"], found["sources"], found["citations"]) == (False, [], [])
+    assert found["answer"] == "The documents do not answer this question."
+
+
+def test_two_workers_agree(tmp_path: Path) -> None:
+    with flamehaven(tmp_path, WORKERS="2") as client:
+        for number in range(6):
+            file = (f"{number}.md", f"The locker code of room {number} is {number * 1111}.".encode())
+            # Each request is a connection of its own, so that either worker may get it.
+            answer = client.post("/api/upload/single", files={"file": file}, headers={"Connection": "close"})
+            assert answer.status_code == 202
+        until(lambda: indexed(client) == 6)
+        for number in [*range(6)] * 3:
+            asked = {"q": f"What is the locker code of room {number}?"}
+            found = client.get("/api/search", params=asked, headers={"Connection": "close"}).json()
+            assert f"{number * 1111}" in found["answer"], found
