@@ -11,7 +11,6 @@ import math
 import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from functools import lru_cache
 
 import numpy as np
 from numpy.typing import NDArray
@@ -27,11 +26,17 @@ _ALSO_ANSWERS = 0.85
 """A further sentence is quoted when it is this good, compared with the best."""
 _SAME = 0.75
 """Two sentences are one when they share this much of the smaller one's terms."""
-_NEIGHBOUR, _FRAME, _PASSAGE = 0.7, 0.9, 0.4
+_NEIGHBOUR, _FRAME, _PASSAGE = 0.7, 0.9, 0.3
 """What a word counts that is not in the sentence but beside it, above it, or elsewhere in its passage."""
+_ONLY_COLUMNS = 0.7
+"""What a table's row is worth when only the names of its columns are spoken of."""
+_MISSING = 0.85
+"""What anything is worth that does not speak of a name in the question, or of what narrows it down."""
 _SIMILAR = (0.42, 0.68)
 """Cosines of two words' embeddings from which on they are alike at all, and as good as the same."""
 _RAREST = 1 / 64
+_MOST_KNOWN = 10_000
+_known: dict[str, NDArray[np.float32]] = {}  # embeddings of words; at most about _MOST_KNOWN
 _ITEM = re.compile(r"(?:[-*•‣◦▪–—]|\(?\d{1,3}[.)]|[a-z][.)])\s")  # noqa: RUF001 (dashes that begin list items)
 _FIELD = re.compile(r"[^.!?。]{1,40}[:：]\s?\S")  # noqa: RUF001 (full-width colon)
 _HEADING = re.compile(r"#{1,6}\s.*|(?![-*•|])[^\d\n:|。]{2,60}(?<![.!?,;:。！？])$")  # noqa: RUF001
@@ -108,11 +113,12 @@ class _Reading:
     def __init__(self, question: Question, weights: Sequence[float]) -> None:
         self._question = question
         self._weights = weights
-        self._vectors = [_vector(term.word) for term in question.terms]
         self._likeness: dict[str, list[float]] = {}
+        self._read: dict[str, list[float]] = {}
 
     def sentences(self, passages: Sequence[Passage]) -> Iterator[_Sentence]:
         """Every sentence that could be quoted, with how much of the question it covers."""
+        self._compare(passages)
         best = max(passage.score for passage in passages) or 1.0
         for index, passage in enumerate(passages):
             lines = _lines(passage)
@@ -122,11 +128,13 @@ class _Reading:
                 around = _highest([own[place], *(own[other] for other in line.neighbours)])
                 frame = self._spoken_of(line.frame)
                 heard = [
-                    max(said, _NEIGHBOUR * near, _FRAME * framed, (0 if line.is_record else _PASSAGE) * somewhere)
+                    max(said, _NEIGHBOUR * near, _FRAME * framed, (0 if line.is_row else _PASSAGE) * somewhere)
                     for said, near, framed, somewhere in zip(own[place], around, frame, whole, strict=True)
                 ]
                 kind = self._kind(line, lines)
                 coverage = self._share(heard) * kind
+                if line.is_row and not any(self._spoken_of(_values(line.text))):
+                    coverage *= _ONLY_COLUMNS
                 score = coverage + 0.5 * self._share(own[place]) * kind + 0.05 * passage.score / best
                 if line.is_heading:
                     score *= 0.7
@@ -137,9 +145,11 @@ class _Reading:
     def _share(self, spoken_of: Sequence[float]) -> float:
         """How much of the question's weight is spoken of; nothing when an identifier is missing."""
         pairs = zip(self._question.terms, spoken_of, strict=True)
-        if any(term.exact and value < _PASSAGE / 2 for term, value in pairs):
+        if any(term.exact and value < 0.2 for term, value in pairs):
             return 0.0
-        return sum(weight * value for weight, value in zip(self._weights, spoken_of, strict=True)) / sum(self._weights)
+        share = sum(weight * value for weight, value in zip(self._weights, spoken_of, strict=True)) / sum(self._weights)
+        pairs = zip(self._question.terms, spoken_of, strict=True)
+        return share * _MISSING if any(term.importance == 1.3 and value < 0.2 for term, value in pairs) else share
 
     def _kind(self, line: _Line, lines: Sequence[_Line]) -> float:
         """How far a sentence holds the kind of thing that is asked for: itself, beside it, or not at all."""
@@ -151,22 +161,31 @@ class _Reading:
 
     def _spoken_of(self, text: str) -> list[float]:
         """For each term of the question, from 0 to 1, whether a text speaks of it."""
-        spoken = words(text)
-        present = {term for word in spoken for term in terms_of_word(word)}
-        likeness = _highest([self._likeness_of(word) for word in spoken], len(self._weights))
-        return [
-            _literal(term, present, text) or (0.0 if term.exact else like)
-            for term, like in zip(self._question.terms, likeness, strict=True)
-        ]
-
-    def _likeness_of(self, word: str) -> list[float]:
-        """For each term of the question, from 0 to 0.9, how much a word that is not the same is like it."""
-        if word not in self._likeness:
-            self._likeness[word] = [
-                0.0 if term.unspaced else max(_related(term.keys[0], word), _similar(term, vector, word))
-                for term, vector in zip(self._question.terms, self._vectors, strict=True)
+        if text not in self._read:
+            spoken = words(text)
+            present = {term for word in spoken for term in terms_of_word(word)}
+            likeness = _highest([self._likeness[word] for word in spoken if word in self._likeness], len(self._weights))
+            self._read[text] = [
+                _literal(term, present) or (0.0 if term.exact else like)
+                for term, like in zip(self._question.terms, likeness, strict=True)
             ]
-        return self._likeness[word]
+        return self._read[text]
+
+    def _compare(self, passages: Sequence[Passage]) -> None:
+        """Learn of every word in the passages how much it is like each term of the question: from 0 to 0.9."""
+        spoken = sorted(
+            {word for passage in passages for text in (passage.text, passage.title) for word in words(text)}
+        )
+        cosines = _vectors(spoken) @ _vectors([term.word for term in self._question.terms]).T
+        low, high = _SIMILAR
+        alike = np.clip(0.9 * (cosines - low) / (high - low), 0.0, 0.9).tolist()
+        for word, row in zip(spoken, alike, strict=True):
+            self._likeness[word] = [
+                0.0
+                if term.unspaced
+                else max(_related(term.keys[0], word), like if like and _may_be_alike(term, word) else 0.0)
+                for term, like in zip(self._question.terms, row, strict=True)
+            ]
 
 
 @dataclass(frozen=True)
@@ -177,7 +196,7 @@ class _Line:
     frame: str
     neighbours: tuple[int, ...]
     is_heading: bool
-    is_record: bool
+    is_row: bool
 
 
 def _lines(passage: Passage) -> list[_Line]:
@@ -191,20 +210,26 @@ def _lines(passage: Passage) -> list[_Line]:
             heading, lead = text, ""
         elif not is_item:
             lead = ""
-        is_record = " | " in text or _FIELD.match(text) is not None
+        is_row = " | " in text
+        is_record = is_row or _FIELD.match(text) is not None
         near = (place - 1, place + 1) if not (is_record or is_heading or is_item) else ()
         neighbours = tuple(other for other in near if 0 <= other < len(texts) and not _apart(texts[other]))
-        lines.append(_Line(text, f"{passage.title}\n{heading}\n{lead}", neighbours, is_heading, is_record))
+        lines.append(_Line(text, f"{passage.title}\n{heading}\n{lead}", neighbours, is_heading, is_row))
         if text.endswith(":"):
             lead = text
     return lines
+
+
+def _values(row: str) -> str:
+    """A table's row without the names of its columns."""
+    return " | ".join(cell.partition(": ")[2] or cell for cell in row.split(" | "))
 
 
 def _apart(text: str) -> bool:
     return " | " in text or _HEADING.match(text) is not None
 
 
-def _literal(term: Term, present: set[str], text: str) -> float:
+def _literal(term: Term, present: set[str]) -> float:
     """1 when a term is there as it is; an identifier's parts are nearly as good, pairs of characters by their share."""
     if term.unspaced:
         return _covered(term.word, present)
@@ -231,27 +256,31 @@ def _covered(run: str, present: set[str]) -> float:
 def _related(key: str, word: str) -> float:
     """Whether one word is the beginning or the end of the other, as in derived words and German compounds."""
     other = terms_of_word(word)[0]
-    short, long = sorted((key, other), key=len)
-    if len(short) < 5 or not short.isalpha():
+    if min(len(key), len(other)) < 5:
         return 0.0
-    if long.startswith(short):
+    if (other.startswith(key) or key.startswith(other)) and key.isalpha() and other.isalpha():
         return 0.85
     return 0.7 if other.endswith(key) else 0.0  # what was asked may be the more general word, not the other way round
 
 
-def _similar(term: Term, vector: NDArray[np.float32], word: str) -> float:
+def _may_be_alike(term: Term, word: str) -> bool:
+    """Whether the embeddings of two words can be trusted: not for identifiers, nor for compounds of the same head."""
     if term.exact or not term.word.isalpha() or not word.isalpha() or len(word) < 3:
-        return 0.0
-    if term.word[-4:].lower() == word[-4:].lower():  # other compounds of the same head, alike by that alone
-        return 0.0
-    low, high = _SIMILAR
-    return max(0.0, min(0.9, 0.9 * (float(vector @ _vector(word)) - low) / (high - low)))
+        return False
+    return term.word[-4:].lower() != word[-4:].lower()
 
 
-@lru_cache(maxsize=10_000)
-def _vector(word: str) -> NDArray[np.float32]:
-    vector: NDArray[np.float32] = embed([word.lower()])[0]
-    return vector
+def _vectors(spoken: Sequence[str]) -> NDArray[np.float32]:
+    """The embeddings of words, remembered between questions."""
+    keys = [word.lower() for word in spoken]
+    known = {key: _known[key] for key in keys if key in _known}
+    missing = sorted(set(keys) - known.keys())
+    if missing:
+        known.update(zip(missing, embed(missing), strict=True))
+        if len(_known) > _MOST_KNOWN:
+            _known.clear()
+        _known.update(known)
+    return np.array([known[key] for key in keys], dtype=np.float32).reshape(len(keys), -1)
 
 
 def _highest(rows: Sequence[Sequence[float]], length: int = 0) -> list[float]:

@@ -62,7 +62,7 @@ def _trim(text: str, start: int, end: int) -> tuple[int, int] | None:
 def _ends_sentence(text: str, start: int, match: re.Match[str]) -> bool:
     mark = match.group()
     if mark[0] == "\n":
-        return _ends_at_line_break(text, start, match)
+        return _ends_at_line_break(text, match)
     if mark[0] in "。！？．｡":  # noqa: RUF001
         return True
     following = text[match.end() : match.end() + 4].lstrip()
@@ -78,11 +78,10 @@ def _is_abbreviation(before: str, following: str) -> bool:
     return (len(last) == 1 and last.isalpha()) or last.casefold() in _ABBREVIATIONS
 
 
-def _ends_at_line_break(text: str, start: int, match: re.Match[str]) -> bool:
+def _ends_at_line_break(text: str, match: re.Match[str]) -> bool:
     if match.group().count("\n") > 1:
         return True
-    line_start = max(start, text.rfind("\n", start, match.start()) + 1)
-    line = text[line_start : match.start()].rstrip()
+    line = text[text.rfind("\n", 0, match.start()) + 1 : match.start()].rstrip()
     following = text[match.end() : match.end() + 80]
     if not line or " | " in line or line.startswith(("#", "|")) or _STANDALONE.match(following):
         return True
@@ -138,6 +137,8 @@ def _pairs(run: str) -> list[str]:
 
 def fold(text: str) -> str:
     """A text with its case folded and its accents taken off; the voice marks of kana are no accents."""
+    if text.isascii():
+        return text.casefold()
     decomposed = unicodedata.normalize("NFD", text.casefold())
     bare = "".join(mark for mark in decomposed if mark in "\u3099\u309a" or not unicodedata.combining(mark))
     return unicodedata.normalize("NFC", bare)
