@@ -80,7 +80,8 @@ def _answering(handler: Handler) -> Callable[[Request], Awaitable[Response]]:
     async def endpoint(request: Request) -> Response:
         emulator: Emulator = request.app.state.emulator
         try:
-            await asyncio.to_thread(emulator.open)
+            if not emulator.is_open:
+                await asyncio.to_thread(emulator.open)
             return await handler(request, emulator)
         except ApiError as error:
             return JSONResponse(error.body(), error.code)
@@ -156,15 +157,23 @@ async def _get_operation(request: Request, emulator: Emulator) -> Response:
 
 
 async def _upload(request: Request, emulator: Emulator) -> Response:
-    """A step of a resumable upload: its start, which needs a key, or some of its bytes, which need only its id."""
+    """A step of a resumable upload. A refusal says that the upload is over, or the SDK would send the bytes again."""
+    try:
+        return await _upload_step(request, emulator)
+    except ApiError as error:
+        return JSONResponse(error.body(), error.code, {"x-goog-upload-status": "final"})
+
+
+async def _upload_step(request: Request, emulator: Emulator) -> Response:
+    """The start, which needs a key, or some of the bytes, which need only the upload's id."""
     if request.headers.get("x-goog-upload-protocol", "resumable") != "resumable":
         raise invalid_argument("Only resumable uploads are taken: X-Goog-Upload-Protocol: resumable.")
     commands = [command.strip() for command in request.headers.get("x-goog-upload-command", "").split(",")]
     if commands == ["start"]:
         return await _start_upload(request, emulator)
-    if commands not in (["upload"], ["upload", "finalize"], ["finalize"]):
-        raise invalid_argument("X-Goog-Upload-Command must be start, upload, finalize or 'upload, finalize'.")
-    return await _continue_upload(request, emulator, commands)
+    if commands not in (["upload"], ["upload", "finalize"]):
+        raise invalid_argument("X-Goog-Upload-Command must be 'start', 'upload' or 'upload, finalize'.")
+    return await _continue_upload(request, emulator, final="finalize" in commands)
 
 
 async def _start_upload(request: Request, emulator: Emulator) -> Response:
@@ -182,16 +191,12 @@ async def _start_upload(request: Request, emulator: Emulator) -> Response:
     return PlainTextResponse("", headers={"x-goog-upload-status": "active", "x-goog-upload-url": str(url)})
 
 
-async def _continue_upload(request: Request, emulator: Emulator, commands: list[str]) -> Response:
+async def _continue_upload(request: Request, emulator: Emulator, *, final: bool) -> Response:
     upload = request.query_params.get("upload_id", "")
-    try:
-        if "upload" in commands:
-            await emulator.uploads.receive(upload, _number(request, "x-goog-upload-offset"), request.stream())
-        if "finalize" not in commands:
-            return PlainTextResponse("", headers={"x-goog-upload-status": "active"})
-        operation = await asyncio.to_thread(emulator.uploads.finish, upload)
-    except ApiError as error:
-        return JSONResponse(error.body(), error.code, {"x-goog-upload-status": "final"})
+    offset = _number(request, "x-goog-upload-offset")
+    operation = await emulator.uploads.receive(upload, offset, request.stream(), final=final)
+    if not final:
+        return PlainTextResponse("", headers={"x-goog-upload-status": "active"})
     emulator.indexer.kick()
     return JSONResponse(operation, headers={"x-goog-upload-status": "final"})
 

@@ -23,6 +23,8 @@ class Database:
     def __init__(self, path: Path) -> None:
         self._path = path
         self._lock = threading.Lock()
+        self._turn = threading.Lock()
+        """To write: threads of one process wait here, as SQLite's own waiting sleeps too long."""
         self._idle: list[sqlite3.Connection] = []
 
     @contextmanager
@@ -32,9 +34,12 @@ class Database:
             yield connection
 
     @contextmanager
-    def write(self) -> Iterator[sqlite3.Connection]:
-        """A transaction that is committed whole, or rolled back where the block raises."""
-        with self._transaction("BEGIN IMMEDIATE") as connection:
+    def write(self, *, durable: bool = True) -> Iterator[sqlite3.Connection]:
+        """A transaction that is committed whole, or rolled back where the block raises.
+
+        Whatever becomes of the process, what is committed stays; if `durable`, also if the machine loses its power.
+        """
+        with self._turn, self._transaction("BEGIN IMMEDIATE", durable=durable) as connection:
             yield connection
 
     def close(self) -> None:
@@ -45,9 +50,10 @@ class Database:
             connection.close()
 
     @contextmanager
-    def _transaction(self, begin: str) -> Iterator[sqlite3.Connection]:
+    def _transaction(self, begin: str, *, durable: bool = False) -> Iterator[sqlite3.Connection]:
         connection = self._take()
         try:
+            connection.execute(f"PRAGMA synchronous = {'FULL' if durable else 'NORMAL'}")
             connection.execute(begin)
             yield connection
             connection.execute("COMMIT")

@@ -6,17 +6,12 @@ asks the network.
 
 from __future__ import annotations
 
-import os
 import threading
 from collections.abc import Sequence
 from functools import cache
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING
-
-os.environ.setdefault(
-    "OPENBLAS_NUM_THREADS", "1"
-)  # read when numpy loads: two threads make our products 20 times slower
 
 import numpy as np
 

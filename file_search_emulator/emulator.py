@@ -24,16 +24,16 @@ class Emulator:
         self.uploads = Uploads(self.database, data_dir / "uploads")
         self.indexer = Indexer(self.database, self.uploads)
         self.generator = Generator(self.database, always_ground=always_ground)
-        self._swept = False
+        self.is_open = False
         self._lock = threading.Lock()
 
     def open(self) -> None:
         """Before the first request: remove what stopped processes left, and go on with what they had begun."""
         with self._lock:
-            if not self._swept:
+            if not self.is_open:
                 self.uploads.sweep()
                 self.indexer.kick()
-                self._swept = True
+                self.is_open = True
 
     async def close(self) -> None:
         """Stop its thread and its child process, and close its connections; another request opens it again."""
@@ -42,7 +42,7 @@ class Emulator:
     def _close(self) -> None:
         self.indexer.close()
         self.database.close()
-        self._swept = False
+        self.is_open = False
 
 
 def database_of(data_dir: Path) -> Database:

@@ -42,6 +42,7 @@ class Indexer:
         self._wake = threading.Event()
         self._stopping = threading.Event()
         self._thread: threading.Thread | None = None
+        self._current: _Pending | None = None
 
     def kick(self) -> None:
         """See to it soon that nothing stays pending; returns at once."""
@@ -63,6 +64,8 @@ class Indexer:
 
     def _run(self) -> None:
         parser = parsing.LimitedParser()
+        keeper = threading.Thread(target=self._keep_lease, name="file-search-lease", daemon=True)
+        keeper.start()
         try:
             while not self._stopping.is_set():
                 self._wake.clear()
@@ -73,6 +76,17 @@ class Indexer:
                     self._wake.wait(_POLL)
         finally:
             parser.close()
+            keeper.join()
+
+    def _keep_lease(self) -> None:
+        """Renew the lease of the document at hand, as long as there is a thread that works on it."""
+        while not self._stopping.wait(_RENEW_EVERY):
+            if (document := self._current) is not None:
+                try:
+                    with self._database.write(durable=False) as connection:
+                        self._set_lease(connection, document, self._holder, _LEASE)
+                except sqlite3.Error:
+                    logger.warning("A lease could not be renewed", exc_info=True)
 
     def _work(self, parser: parsing.LimitedParser) -> float | None:
         """Index one document; returns the seconds until there may be another, None where a kick will tell."""
@@ -84,13 +98,16 @@ class Indexer:
             return _POLL
         document = self._claim()
         if document is not None:
-            with self._keeping_lease(document):
+            self._current = document
+            try:
                 self._index(document, parser)
+            finally:
+                self._current = None
         return 0
 
     def _claim(self) -> _Pending | None:
         moment = time.time()
-        with self._database.write() as connection:
+        with self._database.write(durable=False) as connection:
             row = connection.execute(
                 """UPDATE documents SET lease_holder = ?, lease_until = ?, attempts = attempts + 1
                 WHERE number = (
@@ -104,25 +121,6 @@ class Indexer:
             connection.execute("DELETE FROM chunks WHERE document = ?", (row["number"],))  # of an attempt that died
         return _Pending(**dict(row))
 
-    @contextmanager
-    def _keeping_lease(self, document: _Pending) -> Iterator[None]:
-        done = threading.Event()
-
-        def renew() -> None:
-            while not done.wait(_RENEW_EVERY):
-                try:
-                    self._set_lease(document, time.time() + _LEASE)
-                except sqlite3.Error:
-                    logger.warning("A lease could not be renewed", exc_info=True)
-
-        thread = threading.Thread(target=renew, name="file-search-lease", daemon=True)
-        thread.start()
-        try:
-            yield
-        finally:
-            done.set()
-            thread.join()
-
     def _index(self, document: _Pending, parser: parsing.LimitedParser) -> None:
         try:
             if document.attempts > _MOST_ATTEMPTS:
@@ -132,10 +130,10 @@ class Indexer:
         except parsing.ParseError as error:
             self._fail(document, _INVALID_ARGUMENT, str(error))
         except _Interrupted:
-            self._set_lease(document, 0)  # another process may go on at once, if it is still ours to give
+            self._release(document, 0)
             return
         except Exception:
-            self._set_lease(document, time.time() + 2**document.attempts)
+            self._release(document, 2**document.attempts)
             raise
         self._uploads.forget(document.upload)
 
@@ -175,12 +173,19 @@ class Indexer:
                 raise _Interrupted
             yield connection
 
-    def _set_lease(self, document: _Pending, until: float) -> None:
-        with self._database.write() as connection:
-            connection.execute(
-                "UPDATE documents SET lease_until = ? WHERE number = ? AND lease_holder = ? AND state = 'PENDING'",
-                (until, document.number, self._holder),
-            )
+    def _release(self, document: _Pending, delay: float) -> None:
+        """Let any process take the document up again, after some seconds; does nothing where it is not ours."""
+        with self._database.write(durable=False) as connection:
+            self._set_lease(connection, document, None, delay)
+
+    def _set_lease(
+        self, connection: sqlite3.Connection, document: _Pending, holder: str | None, seconds: float
+    ) -> None:
+        connection.execute(
+            """UPDATE documents SET lease_holder = ?, lease_until = ?
+            WHERE number = ? AND lease_holder = ? AND state = 'PENDING'""",
+            (holder, time.time() + seconds, document.number, self._holder),
+        )
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,18 +11,17 @@ from collections.abc import Set
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
+from numpy.typing import NDArray
+
 from file_search_emulator.embedding import embed
 from file_search_emulator.metadata_filter import Predicate
 from file_search_emulator.terms import match_any, match_word
 from file_search_emulator.vectors import Snapshot
 
-import numpy as np  # isort: skip  (after embedding, which sets its threads)
-from numpy.typing import NDArray
-
 DENSE_WEIGHT = 0.2
 DENSE_CANDIDATES = 100
-_BM25 = "bm25(chunk_terms, 2.0, 1.0)"  # a word in the title counts twice
-_HIT = np.dtype([("chunk", np.int64), ("bm25", np.float64)])
+_HIT = np.dtype([("chunk", np.int64), ("score", np.float64)])
 
 
 @dataclass(frozen=True)
@@ -65,15 +64,15 @@ class Search:
         places = np.flatnonzero(self._scope)
         cosine = self._snapshot.similarity(embed([question])[0])[places]
         scores = fuse(self._bm25(question)[places], cosine)
-        order = np.argsort(-scores, kind="stable")[:limit]
+        order = _greatest(scores, limit)
         chunks = self._snapshot.chunks[places[order]]
         return list(filter(None, map(self._found, chunks.tolist(), scores[order].tolist())))
 
     def document_frequency(self, word: str) -> float:
         """The share, from 0 to 1, of the chunks that hold a word."""
         size = int(np.count_nonzero(self._scope))
-        rows = self._connection.execute("SELECT rowid FROM chunk_terms WHERE chunk_terms MATCH ?", (match_word(word),))
-        places = self._snapshot.places(np.fromiter((row[0] for row in rows), np.int64))
+        hits = self._hits("rowid, 1", match_word(word))
+        places = self._snapshot.places(hits["chunk"])
         return int(np.count_nonzero(self._scope[places[places >= 0]])) / size if size else 0.0
 
     def _bm25(self, question: str) -> NDArray[np.float64]:
@@ -81,14 +80,19 @@ class Search:
         scores = np.zeros(len(self._snapshot.chunks))
         query = match_any(question)
         if query:
-            rows = self._connection.execute(
-                f"SELECT rowid, -{_BM25} FROM chunk_terms WHERE chunk_terms MATCH ?",  # noqa: S608 (a constant)
-                (query,),
-            )
-            hits = np.fromiter(map(tuple, rows), _HIT)
+            hits = self._hits("rowid, -bm25(chunk_terms, 2.0, 1.0)", query)  # a word in the title counts twice
             places = self._snapshot.places(hits["chunk"])
-            scores[places[places >= 0]] = hits["bm25"][places >= 0]
+            scores[places[places >= 0]] = hits["score"][places >= 0]
         return scores
+
+    def _hits(self, columns: str, query: str) -> NDArray[Any]:
+        """The chunks, in any scope, that match an FTS5 query."""
+        cursor = self._connection.cursor()
+        cursor.row_factory = None  # plain tuples: there may be thousands
+        return np.fromiter(
+            cursor.execute(f"SELECT {columns} FROM chunk_terms WHERE chunk_terms MATCH ?", (query,)),  # noqa: S608 (ours)
+            _HIT,
+        )
 
     def _found(self, chunk: int, score: float) -> Found | None:
         row = self._connection.execute(
@@ -107,7 +111,15 @@ def fuse(bm25: NDArray[np.float64], cosine: NDArray[np.float32]) -> NDArray[np.f
         return scores
     if bm25.max() > 0:
         scores += (1 - DENSE_WEIGHT) * bm25 / bm25.max()
-    nearest = np.argsort(-cosine, kind="stable")[:DENSE_CANDIDATES]
+    nearest = _greatest(cosine, DENSE_CANDIDATES)
     low, high = cosine[nearest].min(), cosine[nearest].max()
     scores[nearest] += DENSE_WEIGHT * ((cosine[nearest] - low) / (high - low) if high > low else 1.0)
     return scores
+
+
+def _greatest(values: NDArray[Any], count: int) -> NDArray[np.intp]:
+    """The positions of the greatest values, greatest first; among equals the first comes first."""
+    if count >= len(values):
+        return np.argsort(-values, kind="stable")
+    candidates = np.sort(np.argpartition(-values, count)[:count])
+    return candidates[np.argsort(-values[candidates], kind="stable")]

@@ -13,7 +13,7 @@ from typing import Any, BinaryIO
 
 from file_search_emulator.catalog import now, store_number
 from file_search_emulator.database import Database
-from file_search_emulator.errors import ApiError, invalid_argument
+from file_search_emulator.errors import invalid_argument
 from file_search_emulator.names import new_id
 from file_search_emulator.wire import UploadToStore, accepted_operation
 
@@ -36,7 +36,7 @@ class Uploads:
             raise invalid_argument(f"The file has {expected} bytes; a document has at most {LARGEST}.")
         upload = secrets.token_urlsafe(32)
         chunking = asked.chunking_config.white_space_config
-        with self._database.write() as connection:
+        with self._database.write(durable=False) as connection:
             connection.execute(
                 """INSERT INTO uploads (id, store, file_name, mime_type, display_name, metadata, max_tokens, overlap,
                     expected, started) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)""",
@@ -55,31 +55,23 @@ class Uploads:
             )
         return upload
 
-    async def receive(self, upload: str, offset: int, body: AsyncIterator[bytes]) -> None:
-        """Take the part that begins at `offset`; it is on disk when this returns. Raises ApiError (400)."""
-        session = await asyncio.to_thread(self._session, upload)
-        if offset != session["received"]:
-            raise invalid_argument(f"The upload goes on at byte {session['received']}, not at {offset}.")
-        received = await self._write(upload, session, body)
-        await asyncio.to_thread(self._advance, upload, offset, received)
+    async def receive(self, upload: str, offset: int, body: AsyncIterator[bytes], *, final: bool) -> dict[str, Any]:
+        """Take the part of an upload that begins at `offset`; returns the operation if it was the `final` one.
 
-    def finish(self, upload: str) -> dict[str, Any]:
-        """End an upload; its document exists, PENDING, when this returns the operation. Raises ApiError (400)."""
-        with self._database.write() as connection:
-            session = _find(connection, upload)
-            if session["received"] != session["expected"]:
-                raise invalid_argument(f"The upload has {session['received']} of its {session['expected']} bytes.")
-            document = new_id(session["display_name"])
-            moment = now()
-            connection.execute(
-                """INSERT INTO documents (store, id, upload, file_name, mime_type, display_name, metadata, max_tokens,
-                    overlap, size, created, updated)
-                SELECT store, ?, id, file_name, mime_type, display_name, metadata, max_tokens, overlap, received, ?, ?
-                FROM uploads WHERE id = ?""",
-                (document, moment, moment, upload),
-            )
-            connection.execute("DELETE FROM uploads WHERE id = ?", (upload,))
-        return accepted_operation(session["store_id"], document, session["mime_type"], session["received"])
+        A part that is not final is answered with {}. After a final one, the document exists, PENDING, whatever happens
+        to this process. Raises ApiError (400).
+        """
+        received = offset
+        expected = await asyncio.to_thread(self._expected, upload, offset)
+        async for data in _gathered(body):
+            if received + len(data) > expected:
+                raise invalid_argument(f"The upload has more than the {expected} bytes it began with.")
+            await asyncio.to_thread(self._put, upload, received, data)
+            received += len(data)
+        if final:
+            return await asyncio.to_thread(self._finish, upload, offset, received)
+        await asyncio.to_thread(self._advance, upload, offset, received)
+        return {}
 
     def path(self, upload: str) -> Path:
         """Where the bytes of an upload are."""
@@ -100,58 +92,68 @@ class Uploads:
             ).fetchall()
         self.forget(*set(present) - {row["id"] for row in rows})
 
-    def _session(self, upload: str) -> sqlite3.Row:
+    def _expected(self, upload: str, offset: int) -> int:
+        """How many bytes the whole upload has, if it goes on at `offset`."""
         with self._database.read() as connection:
-            return _find(connection, upload)
+            return int(_find(connection, upload, offset)["expected"])
 
-    async def _write(self, upload: str, session: sqlite3.Row, body: AsyncIterator[bytes]) -> int:
-        """Append the body to the bytes so far; returns how many there are now."""
-        received: int = session["received"]
-        file = await asyncio.to_thread(self._open, upload, received)
-        try:
-            waiting = bytearray()
-            async for data in body:
-                received += len(data)
-                if received > session["expected"]:
-                    raise invalid_argument(f"The upload has more than the {session['expected']} bytes it began with.")
-                waiting += data
-                if len(waiting) >= _WRITE_AT_ONCE:
-                    await asyncio.to_thread(file.write, bytes(waiting))
-                    waiting.clear()
-            await asyncio.to_thread(_write_durably, file, bytes(waiting))
-        finally:
-            file.close()
-        return received
-
-    def _open(self, upload: str, size: int) -> BinaryIO:
-        """The upload's file, cut to the bytes that are known to be there: a part that was broken off begins again."""
-        self._folder.mkdir(parents=True, exist_ok=True)
-        descriptor = os.open(self.path(upload), os.O_WRONLY | os.O_CREAT, 0o600)
-        file = os.fdopen(descriptor, "wb")
-        file.truncate(size)
-        file.seek(size)
-        return file
+    def _put(self, upload: str, offset: int, data: bytes) -> None:
+        """Write bytes to their place: a part that broke off and is sent again overwrites itself."""
+        with self._open(upload) as file:
+            file.seek(offset)
+            file.write(data)
 
     def _advance(self, upload: str, offset: int, received: int) -> None:
+        with self._database.write(durable=False) as connection:
+            _find(connection, upload, offset)
+            connection.execute("UPDATE uploads SET received = ? WHERE id = ?", (received, upload))
+
+    def _finish(self, upload: str, offset: int, size: int) -> dict[str, Any]:
+        with self._open(upload) as file:
+            file.truncate(size)
+            os.fsync(file.fileno())
         with self._database.write() as connection:
-            changed = connection.execute(
-                "UPDATE uploads SET received = ? WHERE id = ? AND received = ?", (received, upload, offset)
-            ).rowcount
-        if not changed:
-            raise invalid_argument("Another request has sent this part of the upload.")
+            session = _find(connection, upload, offset)
+            if size != session["expected"]:
+                raise invalid_argument(f"The upload has {size} of its {session['expected']} bytes.")
+            document = new_id(session["display_name"])
+            moment = now()
+            connection.execute(
+                """INSERT INTO documents (store, id, upload, file_name, mime_type, display_name, metadata, max_tokens,
+                    overlap, size, created, updated)
+                SELECT store, ?, id, file_name, mime_type, display_name, metadata, max_tokens, overlap, expected, ?, ?
+                FROM uploads WHERE id = ?""",
+                (document, moment, moment, upload),
+            )
+            connection.execute("DELETE FROM uploads WHERE id = ?", (upload,))
+        return accepted_operation(session["store_id"], document, session["mime_type"], size)
+
+    def _open(self, upload: str) -> BinaryIO:
+        """The file of an upload as it is, or a new one."""
+        self._folder.mkdir(parents=True, exist_ok=True)
+        return os.fdopen(os.open(self.path(upload), os.O_WRONLY | os.O_CREAT, 0o600), "wb")
 
 
-def _find(connection: sqlite3.Connection, upload: str) -> sqlite3.Row:
+async def _gathered(body: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
+    """The same bytes in few pieces: the server hands them over in many."""
+    waiting = bytearray()
+    async for data in body:
+        waiting += data
+        if len(waiting) >= _WRITE_AT_ONCE:
+            yield bytes(waiting)
+            waiting.clear()
+    if waiting:
+        yield bytes(waiting)
+
+
+def _find(connection: sqlite3.Connection, upload: str, offset: int) -> sqlite3.Row:
+    """The session of an upload that goes on at `offset`."""
     row = connection.execute(
         "SELECT u.*, s.id AS store_id FROM uploads u JOIN stores s ON s.number = u.store WHERE u.id = ?", (upload,)
     ).fetchone()
     if row is None:
-        raise ApiError(400, "INVALID_ARGUMENT", "Upload has already been terminated.")
+        raise invalid_argument("Upload has already been terminated.")
+    if row["received"] != offset:
+        raise invalid_argument(f"The upload goes on at byte {row['received']}, not at {offset}.")
     assert isinstance(row, sqlite3.Row)
     return row
-
-
-def _write_durably(file: BinaryIO, data: bytes) -> None:
-    file.write(data)
-    file.flush()
-    os.fsync(file.fileno())

@@ -9,11 +9,11 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+import numpy as np
+from numpy.typing import NDArray
+
 from file_search_emulator.embedding import DIMENSIONS
 from file_search_emulator.metadata_filter import Value
-
-import numpy as np  # isort: skip  (after embedding, which sets its threads)
-from numpy.typing import NDArray
 
 _BLOCK = 4096  # rows: int8 becomes float in the processor's cache
 
