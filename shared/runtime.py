@@ -7,9 +7,10 @@ import contextlib
 import secrets
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote, urlsplit
 
+from shared.answers import AnswerCache
 from shared.buckets import ABSENT, Bucket, PreconditionFailed
 from shared.buckets.directory import DirectoryBucket
 from shared.holder import this_process
@@ -33,6 +34,7 @@ class Runtime:
     records: Records
     stores: Stores
     gemini: Gemini
+    answers: AnswerCache[Any]
     deployment: str
     backend: str
     holder: str
@@ -69,6 +71,7 @@ async def open_runtime(settings: Settings) -> Runtime:
         records=Records(state),
         stores=Stores(state, gemini, deployment=deployment, backend=backend),
         gemini=gemini,
+        answers=AnswerCache(state, ttl=settings.cache_ttl_sec, size=settings.cache_max_size),
         deployment=deployment,
         backend=backend,
         holder=this_process(),
@@ -96,7 +99,6 @@ def _open_gemini(settings: Settings) -> tuple[Gemini, str]:
     timeout = settings.upload_timeout_sec
     if settings.embedded:
         from file_search_emulator.app import create_app, instance_id
-
         from shared.gemini.transport import InProcessTransport
 
         folder = settings.data_dir / "emulator"

@@ -68,6 +68,13 @@ class Settings(BaseSettings):
     max_sources: int = Field(5, ge=1, le=100, description="How many passages an answer may rest on.")
     max_file_size_mb: int = Field(50, ge=1, description="The largest document, in MB of 1,048,576 bytes.")
     upload_timeout_sec: int = Field(60, ge=1, description="The longest that sending one document to Gemini may take.")
+    cache_ttl_sec: int = Field(
+        600,
+        ge=0,
+        description="How long an answer may be given again while no document changes, in seconds; 0 for never. Any "
+        "change of any document ends all kept answers at once. Needs `STATE_URL` to be a folder.",
+    )
+    cache_max_size: int = Field(1024, ge=1, description="How many answers are kept.")
     environment: Environment = Field(
         "production", description="`production` or `development`; development needs no key and logs for people."
     )

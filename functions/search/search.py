@@ -36,16 +36,21 @@ async def search(runtime: Runtime, request: SearchRequest, request_id: str) -> S
     """
     if not request.query:
         raise ServiceError("EMPTY_SEARCH_QUERY", "The question is empty. Put it into `query` (or `q`).")
+    stamp = await runtime.answers.stamp()
     resources = await _resources(runtime, request.every_store)
     model = request.model or runtime.settings.default_model
     config = _config(request, list(resources.values()), runtime.settings)
+    question = (request.query, model, config.model_dump_json())
+    kept: SearchAnswer | None = runtime.answers.get(stamp, question)
+    if kept:
+        return kept.model_copy(update={"cached": True, "usage": Usage(), "request_id": request_id})
     try:
         response = await runtime.gemini.generate(model, request.query, config)
         if _stumbled(response):
             response = await runtime.gemini.generate(model, request.query, config)
     except Permanent as error:
         raise _refused(request, error) from error
-    return compose(
+    answer = compose(
         read_grounding(response),
         request=request,
         model=model,
@@ -54,6 +59,8 @@ async def search(runtime: Runtime, request: SearchRequest, request_id: str) -> S
         documents_place=runtime.settings.documents_place,
         request_id=request_id,
     )
+    runtime.answers.keep(stamp, question, answer)
+    return answer
 
 
 async def _resources(runtime: Runtime, stores: list[str]) -> dict[str, str]:

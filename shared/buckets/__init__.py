@@ -84,5 +84,11 @@ class Bucket(Protocol):
     async def delete(self, name: str, *, if_generation: str | None = None) -> bool:
         """Delete the object; False where there was none. Raises PreconditionFailed."""
 
+    async def stamp(self, folder: str) -> str | None:
+        """A mark that any later change of an object directly in `folder` replaces; None where there is none to give.
+
+        It lets what was computed from those objects be used again for as long as the mark is the same.
+        """
+
     def list(self, prefix: str = "") -> AsyncIterator[ObjectInfo]:
         """The objects whose names start with `prefix`, in the order of their names."""

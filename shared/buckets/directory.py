@@ -93,6 +93,15 @@ class DirectoryBucket:
     async def delete(self, name: str, *, if_generation: str | None = None) -> bool:
         return await asyncio.to_thread(self._delete, name, if_generation)
 
+    async def stamp(self, folder: str) -> str | None:
+        """The time of the folder's last change, once the clock has ticked since: no later change can carry it."""
+        try:
+            status = await asyncio.to_thread(os.stat, self.root / folder)
+        except FileNotFoundError:
+            return None
+        age = time.time() - status.st_mtime
+        return f"{status.st_ino:x}-{status.st_mtime_ns:x}" if age >= CLOCK_TICK else None
+
     # What follows blocks, and runs in threads.
 
     @contextmanager

@@ -107,6 +107,29 @@ def test_what_the_documents_do_not_say_is_not_answered(server: httpx2.Client) ->
     assert found["answer"] == "The documents do not answer this question."
 
 
+def test_an_answer_is_given_again_until_any_document_changes(tmp_path: Path) -> None:
+    path = tmp_path / "documents" / "party.md"
+    path.parent.mkdir(parents=True)
+    path.write_text("The summer party is on 18 July.")
+    asked = {"query": "When is the summer party?"}
+    with flamehaven(tmp_path) as client:
+        until(lambda: indexed(client) == 1)
+        first = ask(client, **asked)
+        again = until(lambda: (found := ask(client, **asked))["cached"] and found)
+        assert [again[key] for key in ("answer", "sources", "citations")] == [
+            first[key] for key in ("answer", "sources", "citations")
+        ]
+        assert again["request_id"] != first["request_id"]
+        assert again["usage"]["total_tokens"] == 0
+        assert not ask(client, **asked, temperature=0)["cached"]
+        path.write_text("The summer party is on 25 July.")
+        until(lambda: "25 July" in ask(client, **asked)["answer"])
+        path.unlink()
+        until(lambda: not ask(client, **asked)["grounded"])
+    with flamehaven(tmp_path, CACHE_TTL_SEC="0") as client:
+        assert not any(ask(client, **asked)["cached"] for _ in range(3))
+
+
 def test_two_workers_agree(tmp_path: Path) -> None:
     with flamehaven(tmp_path, WORKERS="2") as client:
         for number in range(6):

@@ -185,3 +185,18 @@ async def test_a_failed_upload_leaves_nothing_behind(bucket: DirectoryBucket) ->
 async def test_a_folder_that_cannot_be_written_is_said_to_be_so(tmp_path: Path) -> None:
     with pytest.raises(Misconfigured, match="refuses"):
         await DirectoryBucket(Path("/sys/flamehaven")).put("x", b"x")
+
+
+async def test_the_stamp_of_a_folder_is_replaced_by_every_change_of_its_objects(bucket: DirectoryBucket) -> None:
+    async def settled() -> str:
+        while (stamp := await bucket.stamp("records/")) is None:
+            await asyncio.sleep(0.005)
+        return stamp
+
+    assert await bucket.stamp("records/") is None
+    stamps = []
+    for change in (bucket.put("records/a", b"1"), bucket.put("records/a", b"2"), bucket.delete("records/a")):
+        await change
+        stamps.append(await settled())
+        assert await bucket.stamp("records/") == stamps[-1]
+    assert len(set(stamps)) == 3
