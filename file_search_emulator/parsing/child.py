@@ -34,9 +34,12 @@ def main(memory_bytes: int, cpu_seconds: int) -> None:
     for line in requests:
         used = resource.getrusage(resource.RUSAGE_SELF)
         _limit(resource.RLIMIT_CPU, int(used.ru_utime + used.ru_stime) + 1 + cpu_seconds)
-        for reply in _reply(json.loads(line)):
-            replies.write(json.dumps(reply, ensure_ascii=False) + "\n")
-        replies.flush()
+        try:
+            for reply in _reply(json.loads(line)):
+                replies.write(json.dumps(reply, ensure_ascii=False) + "\n")
+            replies.flush()
+        except MemoryError:
+            os.abort()  # as a library would
 
 
 def _reply(request: dict[str, str]) -> Iterator[dict[str, Any]]:

@@ -56,16 +56,29 @@ class LimitedParser:
         request = json.dumps({"path": str(Path(path).absolute()), "mime_type": mime_type, "name": name})
         with self._lock:
             try:
-                sections = self._sections(self._exchange(request.encode() + b"\n"))
+                return self._sections(self._answer(request.encode() + b"\n"))
             except BaseException:
                 self._stop()
                 raise
-            return sections
 
     def close(self) -> None:
         """End the child process; a file being read is waited for."""
         with self._lock:
             self._stop()
+
+    def _answer(self, request: bytes) -> bytes:
+        """Ask the child; when one that served before dies of it, ask a fresh one, as it may have died of those."""
+        try:
+            return self._exchange(request)
+        except _DiedError:
+            was_fresh = self._files == 1
+            self._stop()
+        if was_fresh:
+            raise ParseError(_TOO_MUCH)
+        try:
+            return self._exchange(request)
+        except _DiedError:
+            raise ParseError(_TOO_MUCH) from None
 
     def _exchange(self, request: bytes) -> bytes:
         child = self._running()
@@ -75,7 +88,7 @@ class LimitedParser:
             child.stdin.write(request)
             child.stdin.flush()
         except BrokenPipeError:
-            raise RuntimeError("The parser's process does not start.") from None
+            raise _died(child) from None
         received = bytearray()
         deadline = time.monotonic() + self._wall_seconds
         with selectors.DefaultSelector() as selector:
@@ -85,7 +98,7 @@ class LimitedParser:
                     raise ParseError(_TOO_MUCH)
                 data = os.read(child.stdout.fileno(), 1 << 20)
                 if not data:
-                    raise ParseError(_TOO_MUCH)
+                    raise _died(child)
                 received += data
                 if len(received) > self._output_bytes:
                     raise ParseError("There is more text in the file than can be indexed: split it into several files.")
@@ -121,6 +134,17 @@ class LimitedParser:
             with self._child:  # closes the pipes and waits
                 self._child = None
         self._files = 0
+
+
+class _DiedError(Exception):
+    """The child was ended by a signal: by a limit, by a fault in a library, or by somebody."""
+
+
+def _died(child: subprocess.Popen[bytes]) -> Exception:
+    """What the end of a child means: it ends with a status of its own only when it could not start."""
+    if child.wait(timeout=10) > 0:
+        return RuntimeError("The parser's process does not start: is the program installed whole?")
+    return _DiedError()
 
 
 def _is_whole(received: bytearray) -> bool:

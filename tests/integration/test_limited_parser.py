@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -205,6 +206,16 @@ def test_a_child_killed_between_files_is_replaced(parser: LimitedParser, note: P
         os.kill(pid, signal.SIGKILL)
         _until(lambda pid=pid: _gone(pid))  # type: ignore[misc]  # mypy infers no type for a bound default
     assert parser.parse(note, _TEXT, "") == [Section("Good news.")]
+
+
+def test_a_child_that_cannot_start_is_not_the_files_fault(note: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "executable", shutil.which("false"))
+    parser = LimitedParser()
+    try:
+        with pytest.raises(RuntimeError, match="does not start"):
+            parser.parse(note, _TEXT, "")
+    finally:
+        parser.close()
 
 
 def test_the_child_is_told_no_secrets(parser: LimitedParser, note: Path, monkeypatch: pytest.MonkeyPatch) -> None:
