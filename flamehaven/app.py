@@ -106,7 +106,8 @@ async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
         stack.push_async_callback(close_runtime)
         if isinstance(parts.documents, DirectoryBucket):
             pump = Pump(partial(settle, parts))
-            watch = DirectoryWatch(parts.documents.root, parts.documents, pump, partial(settle_all, parts))
+            lock = parts.settings.data_dir / ".watch.lock"
+            watch = DirectoryWatch(parts.documents, pump, partial(settle_all, parts), lock=lock)
             await stack.enter_async_context(_running(watch))
         yield
 

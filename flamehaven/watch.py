@@ -13,7 +13,7 @@ from watchfiles import Change, awatch
 
 from flamehaven.pump import Pump
 from functions.ingest.sweep import Report
-from shared.buckets import Bucket
+from shared.buckets.directory import DirectoryBucket
 from shared.failures import DependencyFailure
 from shared.names import described_by, is_document
 
@@ -30,19 +30,23 @@ SOLE_RETRY = 5.0
 
 
 class DirectoryWatch:
-    """Tells the pump of every file below `root` that changes, and sweeps at the start and now and then."""
+    """Tells the pump of every file of the folder that changes, and sweeps at the start and now and then."""
 
-    def __init__(self, root: Path, bucket: Bucket, pump: Pump, sweep: Callable[[], Awaitable[Report]]) -> None:
-        self._root = root
+    def __init__(
+        self, bucket: DirectoryBucket, pump: Pump, sweep: Callable[[], Awaitable[Report]], *, lock: Path
+    ) -> None:
+        self._root = bucket.root
         self._bucket = bucket
+        self._lock = lock
         self._pump = pump
         self._sweep = sweep
         self._seen: set[str] = set()
 
     async def run(self) -> None:
-        """Watch until cancelled; of several processes on one folder, one does."""
+        """Watch until cancelled; of several processes with one lock, one does."""
         self._root.mkdir(parents=True, exist_ok=True)
-        async with _sole(self._root / ".watch.lock"), asyncio.TaskGroup() as group:
+        self._lock.parent.mkdir(parents=True, exist_ok=True)
+        async with _sole(self._lock), asyncio.TaskGroup() as group:
             group.create_task(self._pump.run())
             group.create_task(self._watch())
             group.create_task(self._sweep_now_and_then())

@@ -34,7 +34,7 @@ def test_every_supported_type_is_found_by_its_fact(tmp_path: Path) -> None:
             source = next(source for source in found["sources"] if source["title"] == example.name)
             assert (source["store"], source["page"]) == ("hr", example.page)
             assert source["uri"] == f"/api/documents/hr/{example.name}"
-            assert client.get(source["uri"]).json()["status"] == "indexed"
+            until(lambda source=source: client.get(source["uri"]).json()["status"] == "indexed")
             assert found["grounded"]
             for citation in found["citations"]:
                 assert found["answer"][citation["start"] : citation["end"]].strip()
@@ -198,3 +198,13 @@ def test_the_openapi_document_describes_every_route(server: httpx2.Client) -> No
     text = str(document)
     for name in document["components"]["schemas"]:
         assert f"#/components/schemas/{name}" in text
+
+
+def test_documents_in_a_folder_that_nothing_may_be_written_to_are_found(tmp_path: Path) -> None:
+    documents = tmp_path / "elsewhere"
+    (documents / "hr").mkdir(parents=True)
+    (documents / "hr" / "pay.md").write_text("Salaries are paid on the 25th of each month.")
+    before = sorted(documents.rglob("*"))
+    with flamehaven(tmp_path / "data", DOCUMENTS_URL=str(documents)) as client:
+        until(lambda: "25th" in excerpts(client, "When are salaries paid?").get("pay.md", ""))
+    assert sorted(documents.rglob("*")) == before
