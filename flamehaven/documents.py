@@ -81,8 +81,9 @@ async def list_documents(request: Request) -> Response:
     """List the documents of the bucket, a page at a time."""
     asked = read_query(request, DocumentQuery)
     parts = await runtime()
-    names = [info async for info in parts.documents.list() if _wanted(info.name, asked)]
-    page, rest = names[: asked.page_size], names[asked.page_size :]
+    folder = f"{asked.store}/" if asked.store and asked.store != DEFAULT_STORE else ""
+    found = [info async for info in parts.documents.list(folder) if _wanted(info.name, asked)]
+    page, rest = found[: asked.page_size], found[asked.page_size :]
     documents = [_document(info.name, info, await _record(parts, info.name)) for info in page]
     answer = DocumentPage(
         documents=documents,
