@@ -7,6 +7,7 @@ import json
 import logging
 import sqlite3
 from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
 from functools import wraps
 from pathlib import Path
 from typing import Any, Concatenate, ParamSpec, TypeVar
@@ -38,9 +39,9 @@ logger = logging.getLogger(__name__)
 def create_app(data_dir: Path, *, always_ground: bool = False) -> Starlette:
     """The API over `data_dir`, which is made where it is missing.
 
-    Nothing is opened before the first request, and no lifespan is needed; `await app.state.emulator.close()` ends its
-    thread and its child process. Any API key is accepted. `always_ground` sends what was retrieved also with questions
-    that the documents do not answer, to measure retrieval.
+    Nothing is opened before the first request. `await app.state.emulator.close()` ends its threads and its child
+    process; a server that runs the lifespan does that by itself. Any API key is accepted. `always_ground` sends what
+    was retrieved also with questions that the documents do not answer, to measure retrieval.
     """
     stores = "/{version}/fileSearchStores"
     store = stores + "/{store}"
@@ -58,8 +59,15 @@ def create_app(data_dir: Path, *, always_ground: bool = False) -> Starlette:
         Route("/{version}/models/{model}:generateContent", _with_key(_generate), methods=["POST"]),
         Route("/{version}/models/{model}:streamGenerateContent", _with_key(_stream), methods=["POST"]),
     ]
-    app = Starlette(routes=routes, exception_handlers={HTTPException: _no_such_path})
-    app.state.emulator = Emulator(data_dir, always_ground=always_ground)
+    emulator = Emulator(data_dir, always_ground=always_ground)
+
+    @asynccontextmanager
+    async def lifespan(app: Starlette) -> AsyncIterator[None]:
+        yield
+        await emulator.close()
+
+    app = Starlette(routes=routes, exception_handlers={HTTPException: _no_such_path}, lifespan=lifespan)
+    app.state.emulator = emulator
     return app
 
 

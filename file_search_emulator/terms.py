@@ -39,7 +39,7 @@ def match_any(question: str) -> str:
 def match_word(word: str) -> str:
     """An FTS5 query for a word, for the parts of one in this order, or for a character of a script without spaces."""
     begins = "*" if len(word) == 1 and _RUN.match(word) else ""
-    return '"{}"{}'.format(word.replace('"', " "), begins)
+    return f'"{" ".join(_parts(word))}"{begins}'
 
 
 def _words(question: str) -> list[str]:
