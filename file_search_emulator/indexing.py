@@ -24,6 +24,7 @@ from file_search_emulator.uploads import Uploads
 _LEASE = 4.0  # seconds without a sign of life
 _RENEW_EVERY = 1.0  # seconds
 _POLL = 0.5  # seconds, while another process works on what is pending
+_CLOSE_WITHIN = 10.0  # seconds
 _BATCH = 500  # chunks in one transaction
 _MOST_ATTEMPTS = 6
 _INVALID_ARGUMENT, _INTERNAL = 3, 13  # google.rpc.Code
@@ -54,13 +55,13 @@ class Indexer:
         self._wake.set()
 
     def close(self) -> None:
-        """Stop after the step at hand; what is pending stays so until the next `kick` in any process."""
+        """Stop after the step at hand, unless it is a long one; what is pending waits for the next `kick` anywhere."""
         with self._lock:
             thread, self._thread = self._thread, None
             self._stopping.set()
             self._wake.set()
         if thread is not None:
-            thread.join()
+            thread.join(_CLOSE_WITHIN)
 
     def _run(self) -> None:
         parser = parsing.LimitedParser()
@@ -133,7 +134,8 @@ class Indexer:
             self._release(document, 0)
             return
         except Exception:
-            self._release(document, 2**document.attempts)
+            if not self._release(document, 2**document.attempts):
+                return  # deleted, which took its file away
             raise
         self._uploads.forget(document.upload)
 
@@ -173,19 +175,20 @@ class Indexer:
                 raise _Interrupted
             yield connection
 
-    def _release(self, document: _Pending, delay: float) -> None:
-        """Let any process take the document up again, after some seconds; does nothing where it is not ours."""
+    def _release(self, document: _Pending, delay: float) -> bool:
+        """Let any process take the document up again, after some seconds; false where it was not ours any more."""
         with self._database.write(durable=False) as connection:
-            self._set_lease(connection, document, None, delay)
+            return self._set_lease(connection, document, None, delay)
 
     def _set_lease(
         self, connection: sqlite3.Connection, document: _Pending, holder: str | None, seconds: float
-    ) -> None:
-        connection.execute(
+    ) -> bool:
+        changed = connection.execute(
             """UPDATE documents SET lease_holder = ?, lease_until = ?
             WHERE number = ? AND lease_holder = ? AND state = 'PENDING'""",
             (holder, time.time() + seconds, document.number, self._holder),
-        )
+        ).rowcount
+        return changed > 0
 
 
 @dataclass(frozen=True, slots=True)

@@ -51,13 +51,10 @@ class Search:
     ) -> None:
         self._connection = connection
         self._snapshot = snapshot
-        wanted = [
-            number
-            for number, document in snapshot.documents.items()
-            if document.store in stores and (accepts is None or accepts(document.metadata))
-        ]
-        everything = len(wanted) == len(snapshot.documents)
-        self._scope = np.full(len(snapshot.chunks), True) if everything else np.isin(snapshot.document_of, wanted)
+        self._scope = np.isin(snapshot.chunks["store"], list(stores))
+        if accepts is not None:
+            wanted = [number for number, document in snapshot.documents.items() if accepts(document.metadata)]
+            self._scope &= np.isin(snapshot.chunks["document"], wanted)
 
     def best(self, question: str, limit: int) -> list[Found]:
         """The chunks that fit a question, best first; in an empty scope there are none."""
@@ -65,7 +62,7 @@ class Search:
         cosine = self._snapshot.similarity(embed([question])[0])[places]
         scores = fuse(self._bm25(question)[places], cosine)
         order = _greatest(scores, limit)
-        chunks = self._snapshot.chunks[places[order]]
+        chunks = self._snapshot.chunks["number"][places[order]]
         return list(filter(None, map(self._found, chunks.tolist(), scores[order].tolist())))
 
     def document_frequency(self, word: str) -> float:

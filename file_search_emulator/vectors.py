@@ -26,33 +26,41 @@ class Document:
     metadata: Mapping[str, Value]
 
 
+_CHUNK = np.dtype(
+    [
+        ("number", np.int64),
+        ("document", np.int64),
+        ("store", np.int64),
+        ("length", np.float32),  # of the vector
+        ("vector", np.int8, (DIMENSIONS,)),
+    ]
+)
+
+
 @dataclass(frozen=True)
 class Snapshot:
-    """Every searchable chunk by ascending number, with its document and its vector."""
+    """Every searchable document by its number, and every chunk of theirs, by ascending number."""
 
     count: int = -1
     """The database's count of changes that this is the state of."""
     documents: Mapping[int, Document] = field(default_factory=dict)
-    chunks: NDArray[np.int64] = field(default_factory=lambda: np.empty(0, np.int64))
-    """The chunks' numbers; a position in this array is a position in the others."""
-    document_of: NDArray[np.int64] = field(default_factory=lambda: np.empty(0, np.int64))
-    vectors: NDArray[np.int8] = field(default_factory=lambda: np.empty((0, DIMENSIONS), np.int8))
-    lengths: NDArray[np.float32] = field(default_factory=lambda: np.empty(0, np.float32))
+    chunks: NDArray[Any] = field(default_factory=lambda: np.empty(0, _CHUNK))
 
     def similarity(self, vector: NDArray[np.float32]) -> NDArray[np.float32]:
         """The cosine between a vector of length 1 and each chunk's."""
         found = np.empty(len(self.chunks), np.float32)
         for start in range(0, len(found), _BLOCK):
-            block = slice(start, start + _BLOCK)
-            found[block] = self.vectors[block].astype(np.float32) @ vector
-        return found / self.lengths
+            block = self.chunks[start : start + _BLOCK]
+            found[start : start + _BLOCK] = block["vector"].astype(np.float32) @ vector / block["length"]
+        return found
 
-    def places(self, chunks: NDArray[np.int64]) -> NDArray[np.intp]:
+    def places(self, numbers: NDArray[np.int64]) -> NDArray[np.intp]:
         """The positions of chunks by their numbers, -1 for those that are not here."""
         if not len(self.chunks):
-            return np.full(len(chunks), -1, np.intp)
-        places = np.minimum(np.searchsorted(self.chunks, chunks), len(self.chunks) - 1)
-        return np.where(self.chunks[places] == chunks, places, -1)
+            return np.full(len(numbers), -1, np.intp)
+        here = self.chunks["number"]
+        places = np.minimum(np.searchsorted(here, numbers), len(here) - 1)
+        return np.where(here[places] == numbers, places, -1)
 
 
 class SnapshotCache:
@@ -79,30 +87,39 @@ def pack(vectors: NDArray[np.float32]) -> Iterable[bytes]:
 
 
 def _updated(old: Snapshot, connection: sqlite3.Connection, count: int) -> Snapshot:
-    active = {row[0] for row in connection.execute("SELECT number FROM documents WHERE state = 'ACTIVE'")}
-    new = sorted(active - old.documents.keys())
-    documents = {number: document for number, document in old.documents.items() if number in active}
-    numbers, owners, packed = [], [], []
-    for document in new:
-        row = connection.execute("SELECT store, metadata FROM documents WHERE number = ?", (document,)).fetchone()
-        documents[document] = Document(row["store"], _metadata(row["metadata"]))
-        for chunk in connection.execute("SELECT number, vector FROM chunks WHERE document = ?", (document,)):
-            numbers.append(chunk["number"])
-            owners.append(document)
-            packed.append(chunk["vector"])
-    vectors = np.frombuffer(b"".join(packed), np.int8).reshape(-1, DIMENSIONS)
-    kept = np.isin(old.document_of, list(active)) if len(documents) - len(new) < len(old.documents) else slice(None)
-    chunks = np.concatenate([old.chunks[kept], np.array(numbers, np.int64)])
-    order = np.argsort(chunks, kind="stable")
-    lengths = np.sqrt(np.einsum("ij,ij->i", vectors, vectors, dtype=np.float32))
-    return Snapshot(
-        count=count,
-        documents=documents,
-        chunks=chunks[order],
-        document_of=np.concatenate([old.document_of[kept], np.array(owners, np.int64)])[order],
-        vectors=np.concatenate([old.vectors[kept], vectors])[order],
-        lengths=np.concatenate([old.lengths[kept], np.maximum(lengths, 1)])[order],
+    active = {row["number"] for row in connection.execute("SELECT number FROM documents WHERE state = 'ACTIVE'")}
+    removed = old.documents.keys() - active
+    added = _documents(connection, active - old.documents.keys())
+    documents = {number: document for number, document in old.documents.items() if number not in removed}
+    kept = old.chunks[~np.isin(old.chunks["document"], list(removed))] if removed else old.chunks
+    chunks = np.concatenate([kept, _chunks(connection, added)])
+    if np.any(np.diff(chunks["number"]) < 0):  # two processes wrote at once
+        chunks = chunks[np.argsort(chunks["number"])]
+    return Snapshot(count, {**documents, **added}, chunks)
+
+
+def _documents(connection: sqlite3.Connection, numbers: Iterable[int]) -> dict[int, Document]:
+    rows = connection.execute(
+        "SELECT number, store, metadata FROM documents WHERE number IN (SELECT value FROM json_each(?))",
+        (json.dumps(list(numbers)),),
     )
+    return {row["number"]: Document(row["store"], _metadata(row["metadata"])) for row in rows}
+
+
+def _chunks(connection: sqlite3.Connection, documents: Mapping[int, Document]) -> NDArray[Any]:
+    rows = connection.execute(
+        """SELECT number, document, vector FROM chunks
+        WHERE document IN (SELECT value FROM json_each(?)) ORDER BY number""",
+        (json.dumps(list(documents)),),
+    ).fetchall()
+    chunks = np.empty(len(rows), _CHUNK)
+    chunks["number"] = [row["number"] for row in rows]
+    chunks["document"] = [row["document"] for row in rows]
+    chunks["store"] = [documents[row["document"]].store for row in rows]
+    vectors = np.frombuffer(b"".join(row["vector"] for row in rows), np.int8).reshape(-1, DIMENSIONS)
+    chunks["vector"] = vectors
+    chunks["length"] = np.maximum(np.sqrt(np.einsum("ij,ij->i", vectors, vectors, dtype=np.float32)), 1)
+    return chunks
 
 
 def _metadata(text: str) -> dict[str, Value]:

@@ -11,7 +11,7 @@ import re
 import sqlite3
 from typing import Annotated, Any, Self
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, field_serializer, model_validator
 from pydantic.alias_generators import to_camel
 
 DEFAULT_EMBEDDING_MODEL = "models/gemini-embedding-001"
@@ -54,6 +54,11 @@ class CustomMetadata(Message):
     string_value: str | None = None
     numeric_value: Annotated[float, Field(allow_inf_nan=False)] | None = None
     string_list_value: StringList | None = None
+
+    @field_serializer("numeric_value")
+    def _whole_number(self, value: float | None) -> float | int | None:
+        """A whole number has no decimal point in proto3's JSON."""
+        return int(value) if value is not None and value.is_integer() else value
 
     @model_validator(mode="after")
     def _one_value(self) -> Self:

@@ -72,7 +72,7 @@ async def test_an_upload_from_its_start_to_its_end(api: EmulatorClient) -> None:
         "displayName": "leave.txt",
         "custom_metadata": [
             {"key": "dept", "string_value": "hr"},
-            {"key": "year", "numericValue": 2026},
+            {"key": "year", "numericValue": 2026.0},
             {"key": "tags", "string_list_value": {"values": ["a", "b"]}},
         ],
         "chunkingConfig": {"white_space_config": {"max_tokens_per_chunk": 100, "maxOverlapTokens": 10}},
@@ -108,13 +108,14 @@ async def test_an_upload_from_its_start_to_its_end(api: EmulatorClient) -> None:
         "displayName": "leave.txt",
         "customMetadata": [
             {"key": "dept", "stringValue": "hr"},
-            {"key": "year", "numericValue": 2026.0},
+            {"key": "year", "numericValue": 2026},
             {"key": "tags", "stringListValue": {"values": ["a", "b"]}},
         ],
         "state": "STATE_ACTIVE",
         "sizeBytes": str(len(data)),
         "mimeType": "text/plain",
     }
+    assert '"numericValue":2026}' in (await api.call("GET", document["name"])).text  # and not 2026.0
     done = await api.json("GET", operation["name"])
     assert done["done"] is True
     assert done["response"]["documentName"] == document_id

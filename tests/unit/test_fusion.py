@@ -55,16 +55,16 @@ def test_vectors_have_length_one_and_similar_texts_are_near() -> None:
     assert vectors[0] @ vectors[1] > vectors[0] @ vectors[2]
 
 
-def test_a_byte_for_each_dimension_keeps_the_cosine() -> None:
-    texts = ["paid vacation days", "annual leave", "hydraulic pump pressure", ""]
-    vectors = embed(texts)
-    packed = np.frombuffer(b"".join(pack(vectors)), np.int8).reshape(4, DIMENSIONS)
-    lengths = np.maximum(np.linalg.norm(packed.astype(np.float32), axis=1), 1).astype(np.float32)
-    snapshot = Snapshot(chunks=np.arange(4), document_of=np.arange(4), vectors=packed, lengths=lengths)
-    assert snapshot.similarity(vectors[0]) == pytest.approx(vectors @ vectors[0], abs=0.01)
-
-
 def test_places_of_chunks() -> None:
-    snapshot = Snapshot(chunks=np.array([2, 5, 9]))
-    assert snapshot.places(np.array([5, 1, 9, 10, 2])).tolist() == [1, -1, 2, -1, 0]
+    chunks = np.zeros(3, Snapshot().chunks.dtype)
+    chunks["number"] = [2, 5, 9]
+    assert Snapshot(chunks=chunks).places(np.array([5, 1, 9, 10, 2])).tolist() == [1, -1, 2, -1, 0]
     assert Snapshot().places(np.array([1])).tolist() == [-1]
+
+
+def test_a_byte_for_each_dimension_keeps_the_cosine() -> None:
+    vectors = embed(["paid vacation days", "annual leave", "hydraulic pump pressure", ""])
+    chunks = np.zeros(4, Snapshot().chunks.dtype)
+    chunks["vector"] = np.frombuffer(b"".join(pack(vectors)), np.int8).reshape(4, DIMENSIONS)
+    chunks["length"] = np.maximum(np.linalg.norm(chunks["vector"].astype(np.float32), axis=1), 1)
+    assert Snapshot(chunks=chunks).similarity(vectors[0]) == pytest.approx(vectors @ vectors[0], abs=0.01)
