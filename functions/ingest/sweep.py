@@ -81,7 +81,7 @@ async def survey(reconciler: Reconciler, stores: Stores) -> Mapping[str, Listed]
 async def _work(reconciler: Reconciler, remaining: Iterator[tuple[str, Listed]], report: Report) -> None:
     for name, listed in remaining:
         try:
-            outcome: str = await reconciler.reconcile(name, listed=listed)
+            outcome = str(await reconciler.reconcile(name, listed=listed))
             settled = outcome not in (Outcome.BUSY, Outcome.PENDING)
         except Transient as error:
             log.warning("The sweep could not settle an object: %s", error, extra={"object": name})
