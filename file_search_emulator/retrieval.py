@@ -107,7 +107,7 @@ def fuse(bm25: NDArray[np.float64], cosine: NDArray[np.float32]) -> NDArray[np.f
     if not len(bm25):
         return scores
     if bm25.max() > 0:
-        scores += (1 - DENSE_WEIGHT) * bm25 / bm25.max()
+        scores += (1 - DENSE_WEIGHT) * (bm25 / bm25.max())
     nearest = _greatest(cosine, DENSE_CANDIDATES)
     low, high = cosine[nearest].min(), cosine[nearest].max()
     scores[nearest] += DENSE_WEIGHT * ((cosine[nearest] - low) / (high - low) if high > low else 1.0)

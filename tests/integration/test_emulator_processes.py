@@ -23,6 +23,14 @@ ASKED = "What is the clearance value of unit QX00017?"
 LONG = "\n".join(f"Line {number} speaks of nothing but garden furniture and its care." for number in range(25_000))
 
 
+def execute(data_dir: Path, statement: str) -> None:
+    connection = sqlite3.connect(data_dir / "index.sqlite3", isolation_level=None, timeout=30)
+    try:
+        connection.execute(statement)
+    finally:
+        connection.close()
+
+
 @asynccontextmanager
 async def server(data_dir: Path) -> AsyncIterator[tuple[EmulatorClient, subprocess.Popen[bytes]]]:
     """An emulator in a process of its own."""
@@ -126,14 +134,27 @@ async def test_a_document_deleted_while_it_is_indexed_is_gone(tmp_path: Path) ->
     assert_whole(data_dir)
 
 
+async def test_a_process_that_lost_its_lease_writes_nothing_more(tmp_path: Path) -> None:
+    """It may have been stopped for a while, and another may have taken the document over."""
+    data_dir = tmp_path / "data"
+    async with emulator(data_dir) as api:
+        store = await api.create_store()
+        document = await api.upload(store, f"{FACT}\n\n{LONG}\n")
+        while not rows(data_dir, "SELECT 1 FROM chunks"):  # noqa: ASYNC110 (a thread's progress)
+            await asyncio.sleep(0.01)
+        execute(data_dir, "UPDATE documents SET lease_holder = 'another', lease_until = unixepoch() + 2")
+        await api.settled(document)
+        assert rows(data_dir, "SELECT attempts, state FROM documents") == [(2, "ACTIVE")]
+        assert rows(data_dir, "SELECT count(*) FROM chunks WHERE text LIKE '%QX00017%'") == [(1,)]
+    assert_whole(data_dir)
+
+
 async def test_work_that_never_ends_is_given_up(tmp_path: Path) -> None:
     """A document that takes its process down every time must not do so for ever."""
     data_dir = tmp_path / "data"
     async with emulator(data_dir) as api:
         document = await api.upload(await api.create_store(), f"{LONG}\n\n{FACT}\n")
-    connection = sqlite3.connect(data_dir / "index.sqlite3", isolation_level=None)
-    connection.execute("UPDATE documents SET attempts = 6, lease_until = 0")
-    connection.close()
+    execute(data_dir, "UPDATE documents SET attempts = 6, lease_until = 0")
     async with emulator(data_dir) as api:
         assert (await api.settled(document))["state"] == "STATE_FAILED"
 
