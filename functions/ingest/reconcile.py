@@ -145,7 +145,8 @@ class Reconciler:
             return info is None and not listed
         record = saved.record
         ours = (record.deployment, record.backend) == (self.identity.deployment, self.identity.backend)
-        at_rest = not (record.lease or record.dirty or record.uploads or record.retired)
+        half_done = record.lease or record.dirty or record.uploads or record.retired
+        at_rest = record.status is not Status.PENDING and not half_done
         expected = {record.document: DocumentState.ACTIVE} if record.document else {}
         return ours and at_rest and record.version == _version(info) and listed in (None, expected)
 
@@ -245,7 +246,11 @@ class _Held:
             await self._write(uploads=known, retired=(*self._record.retired, *unknown))
 
     async def _verify(self, listed: Listed) -> None:
-        """Forget a document that no longer answers, so that the object is indexed anew."""
+        """Retire the documents that no longer answer and the uploads that are gone, so that others take their place."""
+        for upload in self._record.uploads:
+            if upload.document and upload.document not in listed and await self._gone(upload.document):
+                left = tuple(other for other in self._record.uploads if other != upload)
+                await self._write(uploads=left, retired=(*self._record.retired, upload.document))
         name = self._record.document
         if name is None or listed.get(name) is DocumentState.ACTIVE:
             return
@@ -259,12 +264,16 @@ class _Held:
                 retired=(*self._record.retired, name),
             )
 
+    async def _gone(self, document: str) -> bool:
+        return (await self._index.document(document)).state is DocumentState.ABSENT
+
     async def _agree(self, info: ObjectInfo | None) -> tuple[Outcome, dict[str, Any]]:
         """Do what the object's state asks for; returns what to commit."""
         if info is None:
             return Outcome.REMOVED, self._replaced_by(None, status=Status.DELETED, version=None, digest=None)
         if self._record.version == info.version:
-            return Outcome.UNCHANGED, self._replaced_by(self._record.document)
+            status = Status.INDEXED if self._record.document else Status.FAILED
+            return Outcome.UNCHANGED, self._replaced_by(self._record.document, status=status)
         about = {"version": info.version, "size": info.size, "mime_type": mime_type_of(info.name)}
         try:
             return await self._index_version(info, about)
@@ -280,7 +289,7 @@ class _Held:
             async with self._owner.fetch(self._owner.documents, info, self._owner.max_bytes) as content:
                 digest = f"{content.digest}{info.metadata_digest}"
                 if digest == self._record.digest and await self._answers(self._record.document):
-                    return Outcome.UNCHANGED, self._replaced_by(self._record.document, **about)
+                    return Outcome.UNCHANGED, self._replaced_by(self._record.document, status=Status.INDEXED, **about)
                 upload = await self._send(info, content.path, digest)
         assert upload.document is not None
         if not await self._wait(upload):
@@ -314,7 +323,9 @@ class _Held:
             more_time = self._owner.lease(attempt)
             await self._write(status=Status.PENDING, uploads=(*self._record.uploads, upload), lease=more_time)
         except _LeaseLost:
-            await self._index.delete_document(sent.document)
+            saved = await self._owner.records.get(self._name)
+            if saved is None or not saved.record.mentions(sent.document):
+                await self._index.delete_document(sent.document)
             raise
         self._sending = False
         return upload
@@ -408,10 +419,13 @@ class _Held:
 
     async def _give_up(self) -> None:
         """Give the lease back after a failure, so that the next delivery need not wait for it to expire."""
-        uploads = self._record.uploads
-        if self._sending:
-            uploads = (*uploads, Upload(attempt=self._lease.attempt))
+        if self._record.lease is None:
+            return
         with contextlib.suppress(Exception):
+            await self._reload()  # the last write may have arrived though its answer did not
+            uploads = self._record.uploads
+            if self._sending:
+                uploads = (*uploads, Upload(attempt=self._lease.attempt))
             await self._write(lease=None, uploads=uploads)
 
 
