@@ -110,7 +110,6 @@ class Uploads:
 
     def _finish(self, upload: str, offset: int, size: int) -> dict[str, Any]:
         with self._open(upload) as file:
-            file.truncate(size)
             os.fsync(file.fileno())
         with self._database.write() as connection:
             session = _find(connection, upload, offset)

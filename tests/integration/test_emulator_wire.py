@@ -432,6 +432,17 @@ async def test_the_best_chunks_come_first_and_no_more_than_asked(api: EmulatorCl
     assert found[0] == "The canteen opens at 11:30 on weekdays."
 
 
+async def test_a_deleted_document_takes_no_place_among_the_found(api: EmulatorClient) -> None:
+    store = await api.create_store()
+    await api.add(store, "Paid leave is 27 days.")
+    document = await api.add(store, "Bicycles stand in the cellar.")
+    async with emulator_that_grounds(api) as grounding:
+        asked = "Where do bicycles stand?"
+        assert texts(await grounding.ask(asked, store, topK=1)) == ["Bicycles stand in the cellar."]
+        await grounding.json("DELETE", document, force="true")
+        assert texts(await grounding.ask(asked, store, topK=1)) == ["Paid leave is 27 days."]
+
+
 def emulator_that_grounds(api: EmulatorClient) -> Any:
     """Another emulator on the same folder, which shows what it retrieved also where that is no answer."""
     return emulator(api.data_dir, always_ground=True)
