@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import hashlib
 import tempfile
+import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -13,6 +15,11 @@ from pathlib import Path
 from shared.buckets import Bucket, ObjectInfo
 from shared.failures import Permanent
 from shared.gemini.mime import suffix_of
+
+
+PREFIX = "flamehaven-"
+LEFT_AFTER = 3600.0
+"""Seconds after which a temporary file was left by a process that was killed; no upload takes so long."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,7 +39,7 @@ async def fetch(bucket: Bucket, info: ObjectInfo, max_bytes: int) -> AsyncIterat
     """
     digest = hashlib.sha256()
     size = 0
-    with tempfile.NamedTemporaryFile(prefix="flamehaven-", suffix=suffix_of(info.name)) as file:
+    with tempfile.NamedTemporaryFile(prefix=PREFIX, suffix=suffix_of(info.name)) as file:
         async with bucket.open(info.name, info.generation) as reader:
             async for chunk in reader:
                 size += len(chunk)
@@ -42,3 +49,11 @@ async def fetch(bucket: Bucket, info: ObjectInfo, max_bytes: int) -> AsyncIterat
                 await asyncio.to_thread(file.write, chunk)
         file.flush()
         yield Content(Path(file.name), digest.hexdigest())
+
+
+def clear_left() -> None:
+    """Delete the temporary files of processes that were killed before they could."""
+    for path in Path(tempfile.gettempdir()).glob(f"{PREFIX}*"):
+        with contextlib.suppress(OSError):  # another process deleted it, or it is another user's
+            if time.time() - path.stat().st_mtime > LEFT_AFTER:
+                path.unlink()

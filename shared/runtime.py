@@ -13,6 +13,7 @@ from urllib.parse import unquote, urlsplit
 from shared.answers import AnswerCache
 from shared.buckets import ABSENT, Bucket, PreconditionFailed
 from shared.buckets.directory import DirectoryBucket
+from shared.content import clear_left
 from shared.holder import this_process
 from shared.records import Records
 from shared.settings import Settings, settings
@@ -61,6 +62,7 @@ async def close_runtime() -> None:
 
 async def open_runtime(settings: Settings) -> Runtime:
     """Put a runtime together: says whose documents these are, and finds or makes this deployment's id."""
+    await asyncio.to_thread(clear_left)
     state = open_bucket(settings.state_place)
     gemini, backend = await asyncio.to_thread(_open_gemini, settings)
     deployment = await _deployment(state)
