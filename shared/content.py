@@ -16,7 +16,6 @@ from shared.buckets import Bucket, ObjectInfo
 from shared.failures import Permanent
 from shared.gemini.mime import suffix_of
 
-
 PREFIX = "flamehaven-"
 LEFT_AFTER = 3600.0
 """Seconds after which a temporary file was left by a process that was killed; no upload takes so long."""
