@@ -47,6 +47,7 @@ def emulator(
 ) -> None:
     """Start the Gemini File Search emulator alone, for any program that speaks to the Gemini API."""
     import uvicorn
+
     from file_search_emulator.app import create_app
 
     typer.echo(f"Gemini File Search emulator: GEMINI_BASE_URL=http://{host}:{port}")
