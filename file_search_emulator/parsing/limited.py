@@ -6,6 +6,7 @@ second server where the parent is a script without a main guard.
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import selectors
@@ -130,9 +131,10 @@ class LimitedParser:
 
     def _stop(self) -> None:
         if self._child is not None:
-            self._child.kill()
-            with self._child:  # closes the pipes and waits
-                self._child = None
+            child, self._child = self._child, None
+            child.kill()
+            with contextlib.suppress(BrokenPipeError), child:  # closes the pipes, with what was never read, and waits
+                pass
         self._files = 0
 
 
