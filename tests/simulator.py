@@ -33,6 +33,8 @@ EMPTY, REJECTED, BROKEN, DAMAGED = "", "rejected", "broken", "damaged"
 GOOD = ("alpha", "beta")
 CONTENTS = (*GOOD, EMPTY, REJECTED, BROKEN, DAMAGED)
 
+KINDS = ("look", "fetch", "read", "put", "upload", "ask", "delete")
+"""What a process may ask the world for: of the bucket, of its content, of the state, and of Gemini."""
 PAGE = 2
 """Documents that one call lists."""
 
@@ -60,6 +62,8 @@ class Process:
     holder: str
     event: str | None
     coroutine: Coroutine[Any, Any, Any] = field(init=False)
+    at: str = ""
+    """Where it pauses: before or after the effect of what it asked for."""
     wake: float = 0.0
     dead: bool = False
     attempts: set[str] = field(default_factory=set)
@@ -122,7 +126,7 @@ class World:
         self.records: dict[str, Record] = {}
         self.flaked: set[str] = set()
         """Generations of which Gemini failed a document that it need not have failed."""
-        self._stated: dict[str, int] = {}
+        self._leased: dict[str, int] = {}
         self._retired: set[str] = set()
         self._searchable: set[str] = set()
         self._promises: list[tuple[str, str, int]] = []
@@ -222,6 +226,7 @@ class World:
         assert process is not None
         if process.dead:
             raise _Abandoned
+        process.at = f"before {kind}"
         await _PAUSE
         self.tick += 1
         if self.faults.get(kind) == "before":
@@ -230,6 +235,8 @@ class World:
 
     async def after(self, kind: str) -> None:
         """The pause after an effect; an injected failure keeps the process from hearing of it."""
+        assert self.current is not None
+        self.current.at = f"after {kind}"
         await _PAUSE
         if self.faults.get(kind) == "after":
             self._fault(kind)
@@ -275,49 +282,62 @@ class World:
     @asynccontextmanager
     async def fetch(self, bucket: Bucket, info: ObjectInfo, max_bytes: int) -> AsyncIterator[Content]:
         """What `shared.content.fetch` does; the file is only named here, after the generation that was read."""
-        await self.before("read")
+        await self.before("fetch")
         there = self.object(info.name)
         if there is None:
             raise ObjectNotFound(info.name)
         if there.generation != info.generation:
             raise PreconditionFailed(info.name)
-        await self.after("read")
+        await self.after("fetch")
         yield Content(Path(there.generation), f"sha256 of {self.content[there.generation]}")
 
     # What must be true
 
     def _record_changed(self, place: str, data: bytes | None) -> None:
-        if data is None:
-            self.records = {name: record for name, record in self.records.items() if Records.PREFIX not in place}
-            return
+        if data is None or not place.startswith(Records.PREFIX):
+            self.broke(f"kept: {place} was deleted, or is no record")
         record = Record.model_validate_json(data)
+        before = self.records.get(record.object)
+        writer = self.current
+        assert writer is not None
+        self._check_writer(before, record, writer)
         self.records[record.object] = record
-        if self.current is not None:
-            self.current.wrote[record.object] = (self.tick, record)
-        self._check_stated(record)
+        writer.wrote[record.object] = (self.tick, record)
+        if record.status is not Status.PENDING:
+            self._check_stated(before, record)
         self._retired.update(record.retired)
-        if record.document is None:
-            pass
-        elif record.document in self._retired:
+        if record.document in self._retired:
             self.broke(f"retired for ever: {record.document} stands for {record.object} again")
-        elif record.status is Status.INDEXED and record.version is not None:
-            made_of = self.index.made[record.document].content
-            should_be = self.content[record.version.partition("+")[0]]
-            if made_of != should_be:
-                self.broke(f"that generation: {record.version} is {should_be!r}, its document says {made_of!r}")
         self.check(record.object)
 
-    def _check_stated(self, record: Record) -> None:
-        """What the record says of its object is never older than what it said before."""
-        if record.version is None and record.status is not Status.DELETED:
+    def _check_writer(self, before: Record | None, record: Record, writer: Process) -> None:
+        """Only who holds the lease changes a record; others take an expired one over, or say that something changed."""
+        mine = record.lease is not None and record.lease.attempt in writer.attempts
+        lease = before.lease if before is not None else None
+        if lease is not None and lease.attempt in writer.attempts:
             return
-        moments = self.history.get(record.object, [Moment(0, None)])
-        before = self._stated.get(record.object, 0)
-        later = (number for number in range(before, len(moments)) if moments[number].version == record.version)
-        stated = next(later, None)
-        if stated is None:
-            self.broke(f"never back: {record.object} is {record.status} {record.version} again")
-        self._stated[record.object] = stated
+        if mine:
+            self._leased[record.object] = self.tick
+        if lease is None:
+            allowed = mine
+        elif mine:
+            allowed = lease.expires <= self.now or lease.holder in self.gone
+        else:
+            allowed = before is not None and record == before.model_copy(update={"dirty": True})
+        if not allowed:
+            self.broke(f"only the holder writes: {writer.holder} changed {record.object}")
+
+    def _check_stated(self, before: Record | None, record: Record) -> None:
+        """What the record says of the object was true at a moment under this lease, and its document says the same."""
+        name, version = record.object, record.version
+        news = before is None or (before.status, before.version) != (record.status, version)
+        if news and not self._was(name, version, self._leased[name]):
+            self.broke(f"look under the lease: {name} was not {version} any more")
+        if record.document is not None and version is not None:
+            made_of = self.index.made[record.document].content
+            should_be = self.content[version.partition("+")[0]]
+            if made_of != should_be:
+                self.broke(f"that generation: {version} is {should_be!r}, its document says {made_of!r}")
 
     def accounted(self, document: SimDocument) -> bool:
         """Whether the object's record leads to the document, by its name or by the attempt that sent it."""
@@ -331,7 +351,7 @@ class World:
 
     def check(self, name: str) -> None:
         """What must be true of an object at every moment."""
-        documents = [document for document in self.index.documents_now.values() if document.object == name]
+        documents = self._documents_of(name)
         for document in documents:
             if not document.stray and not self.accounted(document):
                 self.broke(f"written down: no record leads to {document.name}")
@@ -347,16 +367,21 @@ class World:
         elif name in self._searchable and not active:
             self.broke(f"always searchable: nothing answers for {name}")
 
+    def _documents_of(self, name: str) -> list[SimDocument]:
+        return [document for document in self.index.documents_now.values() if document.object == name]
+
     def _indexable(self, name: str) -> bool:
         info = self.object(name)
         return info is not None and self.content[info.generation] in GOOD and info.generation not in self.flaked
 
     def check_delete(self, document: SimDocument) -> None:
-        """Nothing that a record relies on is deleted."""
+        """Nothing that a record relies on is deleted, and nothing that another holder of the lease has just sent."""
         record = self.records.get(document.object)
         if record is None or document.name in record.retired:
             return
-        if record.mentions(document.name):
+        attempt = record.lease.attempt if record.lease else None
+        sent_by_holder = document.attempt == attempt and self.current and attempt not in self.current.attempts
+        if record.mentions(document.name) or sent_by_holder:
             self.broke(f"nothing in use is deleted: {document.name}")
 
     def gemini_failed(self, document: SimDocument) -> None:
@@ -367,6 +392,9 @@ class World:
     def check_end(self, process: Process, name: str, outcome: Outcome, began: int) -> None:
         """What a call of `reconcile` must have done when it returns."""
         record = self.records.get(name)
+        for document in self._documents_of(name):
+            if document.attempt in process.attempts and not self.accounted(document):
+                self.broke(f"tidy: {process.holder} sent {document.name}, and told nobody")
         if outcome is Outcome.BUSY:
             if record is not None and record.lease is not None:
                 self._promises.append((name, record.lease.attempt, began))
@@ -391,7 +419,7 @@ class World:
         """The index says what the bucket says, and nobody has anything left to do."""
         for name in self.history | self.records:
             info, record = self.object(name), self.records.get(name)
-            documents = [document for document in self.index.documents_now.values() if document.object == name]
+            documents = self._documents_of(name)
             problem = self._disagreement(info, record, documents)
             if problem:
                 self.broke(f"agreement {when}: {name} {problem}: {info}, {record}, {documents}")
@@ -505,10 +533,10 @@ class SimBucket:
         self.objects: dict[str, tuple[ObjectInfo, bytes]] = {}
 
     async def stat(self, name: str) -> ObjectInfo | None:
-        process = await self._world.before("read")
+        process = await self._world.before("look")
         process.looked[name] = self._world.tick
         found = self.objects.get(name)
-        await self._world.after("read")
+        await self._world.after("look")
         return found[0] if found else None
 
     @asynccontextmanager

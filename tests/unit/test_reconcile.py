@@ -45,7 +45,7 @@ def noted(world: World) -> bool:
 def test_an_object_that_went_before_it_could_be_read_is_recorded_as_deleted(world: World) -> None:
     world.put(NAME, "alpha")
     worker = run(world, until=lambda: NAME in world.records)
-    world.faults["read"] = "before"
+    world.faults["look"] = "before"
     go_on(world, worker)
     assert world.records[NAME].lease is None
     world.delete(NAME)
@@ -80,7 +80,7 @@ def test_a_version_that_came_back_while_another_was_sent_is_indexed(world: World
 def test_a_failure_after_the_lease_was_given_back_is_that_failure(world: World) -> None:
     world.put(NAME, REJECTED)
     worker = run(world, until=lambda: NAME in world.records and world.records[NAME].status is Status.FAILED)
-    world.faults["read"] = "before"
+    world.faults["look"] = "before"
     go_on(world, worker)
     assert world.events == [NAME]
     world.finish()

@@ -1,0 +1,22 @@
+"""Thousands of schedules of workers, a sweep, a user, crashes and failures: the index must come to agree all the same.
+
+`tests/simulator.py` says what must hold at every step; in the end, after at most one sweep, each live object has one
+ACTIVE document made of its newest content, and there is no other document.
+"""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import settings
+from hypothesis.stateful import run_state_machine_as_test
+
+from tests.schedule import SETTINGS, Schedule
+
+
+def test_the_index_comes_to_agree() -> None:
+    run_state_machine_as_test(Schedule, settings=settings(SETTINGS, max_examples=300))
+
+
+@pytest.mark.slow
+def test_the_index_comes_to_agree_in_thousands_of_schedules() -> None:
+    run_state_machine_as_test(Schedule, settings=settings(SETTINGS, max_examples=5000))
