@@ -228,7 +228,7 @@ async def _stream(request: Request, emulator: Emulator) -> Response:
 async def _events(request: Request, emulator: Emulator) -> list[dict[str, Any]]:
     asked = await _body(request, wire.GenerateContent)
     emulator.indexer.kick()
-    return await asyncio.to_thread(emulator.generator.generate, request.path_params["model"], asked)
+    return await asyncio.to_thread(emulator.generator.generate, asked)
 
 
 async def _body(request: Request, model: type[Model]) -> Model:

@@ -23,6 +23,8 @@ from file_search_emulator.wire import FileSearch, GenerateContent, present
 
 NO_ANSWER = "The documents do not answer this question."
 DEFAULT_TOP_K = 5
+MODEL_VERSION = "file-search-emulator"
+"""The model of every answer, whichever was asked for: none wrote it, its sentences are the documents' own."""
 _BETWEEN_QUOTES = "\n"
 
 
@@ -34,7 +36,7 @@ class Generator:
         self._cache = SnapshotCache()
         self._always_ground = always_ground
 
-    def generate(self, model: str, asked: GenerateContent) -> list[dict[str, Any]]:
+    def generate(self, asked: GenerateContent) -> list[dict[str, Any]]:
         """The answer as the events of a stream, one for each sentence. Raises ApiError."""
         question = next((turn.text for turn in reversed(asked.contents) if turn.role != "model"), "").strip()
         if not question:
@@ -48,10 +50,8 @@ class Generator:
         candidates[-1] |= last
         usage = _usage(asked, "".join(texts), found)
         response_id = secrets.token_urlsafe(16)
-        return [
-            {"candidates": [candidate], "usageMetadata": usage, "modelVersion": model, "responseId": response_id}
-            for candidate in candidates
-        ]
+        rest = {"usageMetadata": usage, "modelVersion": MODEL_VERSION, "responseId": response_id}
+        return [{"candidates": [candidate]} | rest for candidate in candidates]
 
     def _look(self, question: str, tool: FileSearch) -> tuple[list[Quote], list[Found]]:
         accepts = compile_filter(tool.metadata_filter) if tool.metadata_filter.strip() else None

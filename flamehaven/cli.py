@@ -25,6 +25,12 @@ def serve() -> None:
     except ServiceError as error:
         typer.echo(f"flamehaven: {error.message}", err=True)
         raise typer.Exit(2) from None
+    try:
+        found.data_dir.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        problem = f"DATA_DIR: got {str(found.data_dir)!r}; it takes a folder that can be written ({error.strerror})."
+        typer.echo(f"flamehaven: {problem}", err=True)
+        raise typer.Exit(2) from None
     configure_logging(found)
     uvicorn.run(
         "flamehaven.app:create_app",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from shared.gemini.mime import MIME_TYPES, mime_type_of, suffix_of
+from shared.gemini.mime import mime_type_of, suffix_of
 from shared.records import Reason
 
 GEMINI_MAX_BYTES = 100 * 1000 * 1000
@@ -23,6 +23,6 @@ def refusal(name: str, size: int, max_bytes: int) -> Reason | None:
         kind = f"Files that end in {suffix_of(name)!r}" if suffix_of(name) else "Files without an extension"
         return Reason(
             code="UNSUPPORTED_FILE_TYPE",
-            message=f"{kind} are not indexed. Convert it to one of: {' '.join(sorted(MIME_TYPES))}",
+            message=f"{kind} are not indexed. Convert it to PDF, DOCX, PPTX, XLSX, HTML, Markdown or plain text.",
         )
     return None

@@ -85,7 +85,7 @@ class SearchAnswer(BaseModel):
     grounded: bool
     sources: list[Source]
     citations: list[Citation]
-    model: str
+    model: str = Field(description="The model that answered, as Gemini (or the emulator) names it.")
     query: str
     store: str = Field(description="The first of the stores that were searched.")
     stores: list[str]

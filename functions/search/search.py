@@ -53,7 +53,7 @@ async def search(runtime: Runtime, request: SearchRequest, request_id: str) -> S
     answer = compose(
         read_grounding(response),
         request=request,
-        model=model,
+        model=response.model_version or model,
         usage=_usage(response.usage_metadata),
         store_names={resource: store for store, resource in resources.items()},
         documents_place=runtime.settings.documents_place,
@@ -70,7 +70,7 @@ async def _resources(runtime: Runtime, stores: list[str]) -> dict[str, str]:
         if resource is None:
             raise ServiceError(
                 "STORE_NOT_FOUND",
-                f"There is no store {store!r}. A store begins with the first document in its folder.",
+                f"There is no store {store!r} yet. A store begins when the first document in its folder is indexed.",
             )
         found[store] = resource
     return found

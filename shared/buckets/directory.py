@@ -198,7 +198,7 @@ class DirectoryBucket:
                 if entry.name.startswith(".") or entry.is_symlink():
                     continue
                 if problem := name_problem(name):
-                    log.warning("A file was passed over: %s", problem, extra={"object": ascii(name)})
+                    log.warning("The file %a was passed over: %s", name, problem)
                 elif entry.is_dir(follow_symlinks=False):
                     if name.startswith(prefix) or prefix.startswith(name + "/"):
                         folders.append(name + "/")

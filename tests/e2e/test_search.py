@@ -55,7 +55,7 @@ def test_the_answer_has_every_field_and_its_citations_point_into_it(server: http
         "excerpt": "Parental leave is 26 weeks at full pay.",
     }
     assert found["usage"]["total_tokens"] > found["usage"]["answer_tokens"] > 0
-    rest = {"status": "success", "grounded": True, "model": "gemini-3.8-flash", "store": "hr", "stores": ["hr"]}
+    rest = {"status": "success", "grounded": True, "model": "file-search-emulator", "store": "hr", "stores": ["hr"]}
     assert rest.items() <= found.items()
     assert (found["query"], found["cached"]) == ("How long is parental leave?", False)
 

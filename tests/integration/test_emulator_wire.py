@@ -292,7 +292,7 @@ async def test_an_answer_with_its_grounding(api: EmulatorClient) -> None:
         ],
         "groundingSupports": [{"segment": {"endIndex": len(answer), "text": answer}, "groundingChunkIndices": [0]}],
     }
-    assert response["modelVersion"] == "gemini-x"
+    assert response["modelVersion"] == "file-search-emulator"
     assert response["responseId"]
     usage = response["usageMetadata"]
     parts = ("promptTokenCount", "candidatesTokenCount", "toolUsePromptTokenCount")
