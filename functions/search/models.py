@@ -55,7 +55,7 @@ class Source(BaseModel):
     title: str
     uri: str | None = Field(description="Where the document is; null for one that this product did not index.")
     store: str | None
-    page: int | None = Field(description="The page, slide or sheet of the excerpt, where the format has them.")
+    page: int | None = Field(description="The page or slide of the excerpt, where the format has them.")
     excerpt: str
 
 
