@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable
+from itertools import product
 from typing import Any
 
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
-from hypothesis.stateful import RuleBasedStateMachine, precondition, rule
+from hypothesis.stateful import RuleBasedStateMachine, initialize, precondition, rule
 
 from tests.simulator import CONTENTS, GOOD, KINDS, LEASE_SECONDS, Process, SimDocument, World
 
@@ -17,13 +18,14 @@ WORKERS = 2
 PICK = st.integers(0, 5)
 MANY = 60
 STOPS = [1, 2, 4, 8, 20, MANY, MANY, *(f"{where} {kind}" for kind in KINDS for where in ("before", "after"))]
-TURNS = st.lists(st.tuples(PICK, st.sampled_from(STOPS)), min_size=1, max_size=3)
-Turns = list[tuple[int, int | str]]
+TURN = st.sampled_from(list(product(range(WORKERS + 1), STOPS)))
 FAULTS = [
     *((kind, when) for kind in KINDS for when in ("before", "after")),
     ("put", "twice"),
     ("upload", "late"),
 ]
+
+Turn = tuple[int, int | str]
 
 
 def happens(**drawn: st.SearchStrategy[Any]) -> Callable[[Callable[..., None]], Callable[..., None]]:
@@ -31,12 +33,12 @@ def happens(**drawn: st.SearchStrategy[Any]) -> Callable[[Callable[..., None]], 
 
     def decorate(function: Callable[..., None]) -> Callable[..., None]:
         @functools.wraps(function)
-        def happen(self: Schedule, turns: Turns, **arguments: Any) -> None:
+        def happen(self: Schedule, turn: Turn, next_turn: Turn, **arguments: Any) -> None:
             function(self, **arguments)
-            for pick, stop in turns:
-                self.turn(pick, stop)
+            self.run(*turn)
+            self.run(*next_turn)
 
-        decorated: Callable[..., None] = rule(turns=TURNS, **drawn)(happen)
+        decorated: Callable[..., None] = rule(turn=TURN, next_turn=TURN, **drawn)(happen)
         return decorated
 
     return decorate
@@ -56,17 +58,20 @@ class Schedule(RuleBasedStateMachine):
         finally:
             self.world.close()
 
-    @happens()
-    def nothing(self) -> None:
-        pass
+    @initialize(name=NAMES, content=st.sampled_from(GOOD))
+    def begin(self, name: str, content: str) -> None:
+        self.world.put(name, content)
 
-    @happens(name=NAMES, content=st.sampled_from([*GOOD, *GOOD, *CONTENTS]))
+    @happens(name=NAMES, content=st.sampled_from(GOOD))
     def put(self, name: str, content: str) -> None:
         self.world.put(name, content)
 
-    @happens(name=NAMES)
-    def delete(self, name: str) -> None:
-        self.world.delete(name)
+    @happens(name=NAMES, content=st.sampled_from([None, None, *CONTENTS]))
+    def change(self, name: str, content: str | None) -> None:
+        if content is None:
+            self.world.delete(name)
+        else:
+            self.world.put(name, content)
 
     @happens(name=NAMES, author=st.sampled_from([None, "ann"]))
     def describe(self, name: str, author: str | None) -> None:
@@ -81,8 +86,12 @@ class Schedule(RuleBasedStateMachine):
     def time_passes(self, seconds: float) -> None:
         self.world.now += seconds
 
+    @happens(slow=st.booleans())
+    def gemini_is_slow(self, slow: bool) -> None:
+        self.world.index.slow = slow
+
     @precondition(lambda self: self.world.index.documents_now)
-    @happens(picks=st.sets(PICK, min_size=1))
+    @happens(picks=st.sampled_from([{0}, {1}, {0, 1, 2, 3}]))
     def gemini_indexes(self, picks: set[int]) -> None:
         for pick in picks:
             self.world.index.progress(self.document(pick))
@@ -133,7 +142,7 @@ class Schedule(RuleBasedStateMachine):
         documents = list(self.world.index.documents_now.values())
         return documents[pick % len(documents)]
 
-    def turn(self, pick: int, stop: int | str) -> None:
+    def run(self, pick: int, stop: int | str) -> None:
         """Let one process run for some steps or to a place; it may be a worker that begins with an event."""
         world = self.world
         choices: list[Process | None] = [*world.running]

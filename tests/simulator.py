@@ -13,7 +13,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any, ClassVar, NoReturn
 
 from functions.ingest.reconcile import Identity, Listed, Outcome, Reconciler
 from functions.ingest.sweep import Report, _work, survey
@@ -450,6 +450,7 @@ class World:
         """Let everything come to rest without a further failure, sweep once, and look whether all agree."""
         self.faults.clear()
         self.arrive()
+        self.index.slow = False
         for process in list(self.running):
             self._run_out(process)
         for _ in range(200):
@@ -474,8 +475,6 @@ class World:
             if process not in self.running:
                 return
             self.step(process)
-            for document in self.index.documents_now.values():
-                self.index.progress(document)
         self.broke("rest: a process runs for ever")
 
     def arrive(self) -> None:
@@ -499,8 +498,9 @@ class Watched(Reconciler):
 
 @dataclass(frozen=True)
 class SimClock:
-    """The world's time."""
+    """The world's time; who sleeps is woken late, so that waiting takes few steps."""
 
+    PACE: ClassVar[float] = 8.0
     world: World
 
     def now(self) -> float:
@@ -509,7 +509,7 @@ class SimClock:
     async def sleep(self, seconds: float) -> None:
         process = self.world.current
         assert process is not None
-        process.wake = self.world.now + seconds
+        process.wake = self.world.now + seconds * self.PACE
         await self.world.before("sleep")
 
 
@@ -613,6 +613,8 @@ class SimIndex:
 
     def __init__(self, world: World) -> None:
         self._world = world
+        self.slow = False
+        """Whether documents stay PENDING until they are told to go on, or only until they are asked for."""
         self.made: dict[str, SimDocument] = {}
         self.documents_now: dict[str, SimDocument] = {}
 
@@ -647,6 +649,8 @@ class SimIndex:
     async def document(self, name: str) -> Document:
         await self._world.before("ask")
         found = self.documents_now.get(name)
+        if found and not self.slow:
+            self.progress(found)
         seen = Document(name, found.state, found.metadata) if found else Document(name, DocumentState.ABSENT, {})
         await self._world.after("ask")
         return seen

@@ -32,11 +32,6 @@ def go_on(world: World, process: Process, *, until: Callable[[], bool] | None = 
     assert until is None, "the worker was done before"
 
 
-def index_all(world: World) -> None:
-    for document in world.index.documents_now.values():
-        world.index.progress(document)
-
-
 def noted(world: World) -> bool:
     """Whether the record names an upload."""
     return NAME in world.records and any(upload.document for upload in world.records[NAME].uploads)
@@ -56,7 +51,6 @@ def test_an_object_that_went_before_it_could_be_read_is_recorded_as_deleted(worl
 def test_content_that_came_back_while_other_content_was_sent_is_indexed(world: World) -> None:
     world.put(NAME, "alpha")
     worker = run(world, until=lambda: noted(world))
-    index_all(world)
     go_on(world, worker)
     world.put(NAME, "beta")
     world.crash(run(world, until=lambda: noted(world)), noticed=True)
@@ -68,7 +62,6 @@ def test_content_that_came_back_while_other_content_was_sent_is_indexed(world: W
 def test_a_version_that_came_back_while_another_was_sent_is_indexed(world: World) -> None:
     world.put(NAME, "alpha")
     worker = run(world, until=lambda: noted(world))
-    index_all(world)
     go_on(world, worker)
     world.describe(NAME, {"author": "ann"})
     world.crash(run(world, until=lambda: noted(world)), noticed=True)
@@ -92,7 +85,6 @@ def test_an_upload_that_was_retired_is_not_taken_up_again_when_the_answer_to_tha
     first = world.records[NAME].uploads[0].document
     world.describe(NAME, {"author": "ann"})
     worker = run(world, until=lambda: len(world.records[NAME].uploads) == 2)
-    index_all(world)
     go_on(world, worker, until=lambda: first in world.records[NAME].retired)
     world.faults["put"] = "after"
     go_on(world, worker)

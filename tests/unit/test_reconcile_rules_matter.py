@@ -16,16 +16,20 @@ from tests.schedule import SETTINGS, Schedule
 from tests.simulator import Broken, World
 
 Breaker = Callable[[pytest.MonkeyPatch], None]
-BREAKERS: list[Breaker] = []
+BREAKERS: list[Any] = []
 
 _take, _settle, _send, _wait, _commit = Reconciler._take, _Held.settle, _Held._send, _Held._wait, _Held._commit
 _reconcile, _fetch = Reconciler.reconcile, World.fetch
 
 
-def breaker(function: Breaker) -> Breaker:
-    """A function that takes one rule away."""
-    BREAKERS.append(function)
-    return function
+def breaker(noticed: str) -> Callable[[Breaker], Breaker]:
+    """A function that takes one rule away, and which of the simulator's rules is then found broken first."""
+
+    def register(function: Breaker) -> Breaker:
+        BREAKERS.append(pytest.param(function, noticed, id=function.__name__))
+        return function
+
+    return register
 
 
 class Instead:
@@ -43,7 +47,7 @@ async def nothing(*_: Any, **__: Any) -> None:
     """Do nothing."""
 
 
-@breaker
+@breaker("look under the lease")
 def look_before_the_lease_and_not_under_it(patch: pytest.MonkeyPatch) -> None:
     async def take(self: Reconciler, name: str, listed: Listed | None) -> _Held | Outcome:
         seen = [await self.look(name)]
@@ -59,7 +63,7 @@ def look_before_the_lease_and_not_under_it(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(Reconciler, "_take", take)
 
 
-@breaker
+@breaker("that generation")
 def read_whatever_generation_is_there(patch: pytest.MonkeyPatch) -> None:
     def fetch(self: World, bucket: Bucket, info: ObjectInfo, max_bytes: int) -> Any:
         return _fetch(self, bucket, self.object(info.name) or info, max_bytes)
@@ -67,7 +71,7 @@ def read_whatever_generation_is_there(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(World, "fetch", fetch)
 
 
-@breaker
+@breaker("written down|agreement")
 def do_not_look_for_what_a_dead_attempt_sent(patch: pytest.MonkeyPatch) -> None:
     async def inherit(self: _Held, listed: Listed) -> None:
         await self._write(uploads=tuple(upload for upload in self._record.uploads if upload.document))
@@ -75,7 +79,7 @@ def do_not_look_for_what_a_dead_attempt_sent(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(_Held, "_inherit", inherit)
 
 
-@breaker
+@breaker("written down")
 def do_not_note_the_upload(patch: pytest.MonkeyPatch) -> None:
     async def send(self: _Held, *args: Any) -> Any:
         self._write = nothing  # type: ignore[method-assign]  # that is the point
@@ -87,7 +91,7 @@ def do_not_note_the_upload(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(_Held, "_send", send)
 
 
-@breaker
+@breaker("written down")
 def forget_an_upload_without_an_answer(patch: pytest.MonkeyPatch) -> None:
     async def send(self: _Held, *args: Any) -> Any:
         try:
@@ -98,7 +102,7 @@ def forget_an_upload_without_an_answer(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(_Held, "_send", send)
 
 
-@breaker
+@breaker("only the holder writes|look under the lease")
 def commit_without_compare_and_swap(patch: pytest.MonkeyPatch) -> None:
     async def commit(self: _Held, changes: dict[str, Any], info: ObjectInfo | None) -> bool:
         async def save(record: Any) -> None:
@@ -113,7 +117,7 @@ def commit_without_compare_and_swap(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(_Held, "_commit", commit)
 
 
-@breaker
+@breaker("tidy")
 def leave_what_was_sent_when_the_lease_is_lost(patch: pytest.MonkeyPatch) -> None:
     async def send(self: _Held, *args: Any) -> Any:
         index, self._index = self._index, Instead(self._index, delete_document=nothing)
@@ -125,7 +129,7 @@ def leave_what_was_sent_when_the_lease_is_lost(patch: pytest.MonkeyPatch) -> Non
     patch.setattr(_Held, "_send", send)
 
 
-@breaker
+@breaker("look again")
 def do_not_look_again(patch: pytest.MonkeyPatch) -> None:
     async def still(self: _Held, info: ObjectInfo | None) -> bool:
         return True
@@ -133,7 +137,7 @@ def do_not_look_again(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(_Held, "_still", still)
 
 
-@breaker
+@breaker("busy is a promise")
 def do_not_tell_the_holder_of_a_change(patch: pytest.MonkeyPatch) -> None:
     async def take(self: Reconciler, name: str, listed: Listed | None) -> _Held | Outcome:
         saved = await self.records.get(name)
@@ -144,7 +148,7 @@ def do_not_tell_the_holder_of_a_change(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(Reconciler, "_take", take)
 
 
-@breaker
+@breaker("always searchable")
 def delete_the_old_document_before_the_new_one_answers(patch: pytest.MonkeyPatch) -> None:
     async def wait(self: _Held, upload: Any) -> bool:
         if old := self._record.document:
@@ -155,7 +159,7 @@ def delete_the_old_document_before_the_new_one_answers(patch: pytest.MonkeyPatch
     patch.setattr(_Held, "_wait", wait)
 
 
-@breaker
+@breaker("nothing in use is deleted")
 def delete_before_it_is_written_down(patch: pytest.MonkeyPatch) -> None:
     async def commit(self: _Held, changes: dict[str, Any], info: ObjectInfo | None) -> bool:
         for document in changes["retired"]:
@@ -165,7 +169,7 @@ def delete_before_it_is_written_down(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(_Held, "_commit", commit)
 
 
-@breaker
+@breaker("nothing in use is deleted")
 def delete_orphans_without_the_lease(patch: pytest.MonkeyPatch) -> None:
     async def reconcile(self: Reconciler, name: str, *, listed: Listed | None = None) -> Outcome:
         saved = await self.records.get(name)
@@ -177,12 +181,12 @@ def delete_orphans_without_the_lease(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(Reconciler, "reconcile", reconcile)
 
 
-@breaker
+@breaker("agreement")
 def do_not_see_whether_documents_exist(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(_Held, "_verify", nothing)
 
 
-@breaker
+@breaker("agreement|look again")
 def believe_the_record(patch: pytest.MonkeyPatch) -> None:
     def agrees(self: Reconciler, saved: Saved | None, info: ObjectInfo | None, listed: Listed | None) -> bool:
         return saved is not None and saved.record.status is not Status.PENDING
@@ -190,15 +194,15 @@ def believe_the_record(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(Reconciler, "_agrees", agrees)
 
 
-@breaker
+@breaker("only the holder writes")
 def take_a_lease_that_is_held(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(Reconciler, "_leased", lambda self, record: False)
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("break_rule", BREAKERS, ids=lambda breaker: breaker.__name__)
-def test_the_model_notices(break_rule: Breaker, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize(("break_rule", "noticed"), BREAKERS)
+def test_the_model_notices(break_rule: Breaker, noticed: str, monkeypatch: pytest.MonkeyPatch) -> None:
     break_rule(monkeypatch)
     only_search = settings(SETTINGS, max_examples=5000, phases=[Phase.generate], report_multiple_bugs=False)
-    with pytest.raises(Broken):
+    with pytest.raises(Broken, match=f"^({noticed})"):
         run_state_machine_as_test(Schedule, settings=only_search)
