@@ -11,8 +11,9 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import IO
 
-from shared.buckets import Bucket, ObjectInfo
+from shared.buckets import Bucket, ObjectInfo, ObjectReader, Unreadable
 from shared.failures import Permanent
 from shared.gemini.mime import suffix_of
 
@@ -34,20 +35,28 @@ async def fetch(bucket: Bucket, info: ObjectInfo, max_bytes: int) -> AsyncIterat
     """Copy this very generation of an object to a temporary file, which lives as long as the context.
 
     Raises ObjectNotFound and PreconditionFailed when the object is no longer of that generation, and Permanent when it
-    turns out larger than `max_bytes`.
+    may not be read or turns out larger than `max_bytes`.
     """
+    with tempfile.NamedTemporaryFile(prefix=PREFIX, suffix=suffix_of(info.name)) as file:
+        try:
+            async with bucket.open(info.name, info.generation) as reader:
+                digest = await _copy(reader, file, max_bytes)
+        except Unreadable as error:
+            raise Permanent("FILE_UNREADABLE", str(error)) from error
+        file.flush()
+        yield Content(Path(file.name), digest)
+
+
+async def _copy(reader: ObjectReader, file: IO[bytes], max_bytes: int) -> str:
     digest = hashlib.sha256()
     size = 0
-    with tempfile.NamedTemporaryFile(prefix=PREFIX, suffix=suffix_of(info.name)) as file:
-        async with bucket.open(info.name, info.generation) as reader:
-            async for chunk in reader:
-                size += len(chunk)
-                if size > max_bytes:
-                    raise Permanent("FILE_SIZE_EXCEEDED", f"The file is larger than {max_bytes} bytes.")
-                digest.update(chunk)
-                await asyncio.to_thread(file.write, chunk)
-        file.flush()
-        yield Content(Path(file.name), digest.hexdigest())
+    async for chunk in reader:
+        size += len(chunk)
+        if size > max_bytes:
+            raise Permanent("FILE_SIZE_EXCEEDED", f"The file is larger than {max_bytes} bytes.")
+        digest.update(chunk)
+        await asyncio.to_thread(file.write, chunk)
+    return digest.hexdigest()
 
 
 def clear_left() -> None:

@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import hashlib
+import unicodedata
 
 DEFAULT_STORE = "default"
 METADATA_SUFFIX = ".metadata.json"
 MAX_NAME_BYTES = 1024  # Cloud Storage, "Object naming": UTF-8 encoded
+MAX_SEGMENT_BYTES = 255  # what file systems take
+CONTROL_CHARACTERS = "A name cannot hold control characters; rename the file."
 
 
 def name_problem(name: str) -> str | None:
     """Why `name` cannot be an object's name, as a sentence for its owner, or None where it can.
 
-    Rules: Cloud Storage's object naming (UTF-8, 1 to 1,024 bytes, no line breaks), narrowed to names that are also safe
-    relative paths, so that a document can move between a bucket and a folder.
+    Rules: Cloud Storage's object naming (UTF-8, 1 to 1,024 bytes), narrowed to names that are also safe relative paths,
+    so that a document can move between a bucket and a folder.
     """
     try:
         size = len(name.encode())
@@ -21,18 +24,46 @@ def name_problem(name: str) -> str | None:
         return "The name is not valid Unicode; rename the file."
     if not 0 < size <= MAX_NAME_BYTES:
         return f"A name takes 1 to {MAX_NAME_BYTES} bytes of UTF-8; this one has {size}."
-    if any(ord(character) < 32 or ord(character) == 127 for character in name):
-        return "A name cannot hold control characters."
     if any(segment in ("", ".", "..") for segment in name.split("/")):
         return "A name cannot start or end with '/', nor hold an empty, '.' or '..' folder."
+    if "\0" in name:
+        return CONTROL_CHARACTERS
     return None
 
 
+def control_problem(name: str) -> str | None:
+    """Why a file that has this name already is not indexed under it, or None where it may be."""
+    return CONTROL_CHARACTERS if any(unicodedata.category(character) == "Cc" for character in name) else None
+
+
 def is_document(name: str) -> bool:
-    """Whether an object of this name is indexed; hidden files, folders and metadata files are not."""
-    if name_problem(name) or name.endswith(METADATA_SUFFIX):
-        return False
-    return not any(segment.startswith(".") for segment in name.split("/"))
+    """Whether an object of this name is indexed: hidden files, metadata files and what editors leave behind are not."""
+    return name_problem(name) is None and _not_a_document(name) is None
+
+
+def object_problem(name: str) -> str | None:
+    """Why nobody can upload a document as `name`, as a sentence for its owner, or None where it can be."""
+    if problem := name_problem(name) or control_problem(name) or _not_a_document(name):
+        return problem
+    if "\\" in name:
+        return "A name cannot hold '\\': folders are separated by '/'."
+    if any(len(segment.encode()) > MAX_SEGMENT_BYTES for segment in name.split("/")):
+        return f"A file's or a folder's name has at most {MAX_SEGMENT_BYTES} bytes of UTF-8."
+    return None
+
+
+def store_problem(store: str) -> str | None:
+    """Why `store` cannot be a store's name, or None where it can: a store is one folder."""
+    if "/" in store:
+        return "A store's name cannot hold '/': it is one name, not a path."
+    return object_problem(store)
+
+
+def file_name_problem(file_name: str) -> str | None:
+    """Why a document cannot be called `file_name`, or None where it can: it is the last part of an object's name."""
+    if "/" in file_name:
+        return "A file's name cannot hold '/': it is one name, not a path."
+    return object_problem(file_name)
 
 
 def described_by(name: str) -> str:
@@ -51,28 +82,13 @@ def digest_of(name: str) -> str:
     return hashlib.sha256(name.encode()).hexdigest()
 
 
-def store_problem(store: str) -> str | None:
-    """Why `store` cannot be a store's name, or None where it can: a store is one folder."""
-    return _segment_problem(store, "A store's name")
-
-
-def file_name_problem(file_name: str) -> str | None:
-    """Why a document cannot be called `file_name`, or None where it can: it is the last part of an object's name."""
-    if file_name.endswith(METADATA_SUFFIX):
+def _not_a_document(name: str) -> str | None:
+    """Why an object of this name is not indexed."""
+    file_name = name.rpartition("/")[2]
+    if any(segment.startswith(".") for segment in name.split("/")):
+        return "Files and folders whose names start with a dot are hidden, and not indexed."
+    if name.endswith(METADATA_SUFFIX):
         return f"Names that end in {METADATA_SUFFIX} describe other documents."
-    return _segment_problem(file_name, "A file's name")
-
-
-MAX_SEGMENT_BYTES = 255
-
-
-def _segment_problem(segment: str, what: str) -> str | None:
-    if problem := name_problem(segment):
-        return problem
-    if "/" in segment or "\\" in segment:
-        return f"{what} cannot hold '/' or '\\': it is one name, not a path."
-    if segment.startswith("."):
-        return f"{what} cannot start with a dot: hidden files are not indexed."
-    if len(segment.encode()) > MAX_SEGMENT_BYTES:
-        return f"{what} has at most {MAX_SEGMENT_BYTES} bytes of UTF-8."
+    if file_name.endswith("~") or file_name.startswith("~$") or (file_name[:1] == "#" == file_name[-1:]):
+        return "Names like x~, ~$x and #x# are those of editors' temporary files, which are not indexed."
     return None

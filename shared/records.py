@@ -8,11 +8,12 @@ deleted). Nothing is deleted that was not first written down as retired, but for
 from __future__ import annotations
 
 import logging
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
 
+from cachetools import LRUCache
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from shared.buckets import Bucket, ObjectNotFound, PreconditionFailed
@@ -23,6 +24,8 @@ log = logging.getLogger(__name__)
 
 READS = 5
 """How often a record that is replaced while it is read is read again."""
+KEPT = 20_000
+"""How many records a process remembers, some 2 KB each, so that listings need not read them again."""
 
 
 class Status(StrEnum):
@@ -85,6 +88,8 @@ class Record(BaseModel):
     dirty: bool = False
     """Set by whoever found the lease taken: the holder must look at the object again."""
     reason: Reason | None = None
+    notes: tuple[str, ...] = ()
+    """What of the object's metadata could not be used, a sentence for each."""
     size: int | None = None
     mime_type: str | None = None
     attempts: int = 0
@@ -113,6 +118,10 @@ class Saved:
     generation: str
 
 
+Snapshot = Callable[[str], Awaitable[Record | None]]
+"""Gives the record that an object of that name had when the snapshot was taken, or a newer one."""
+
+
 class Records:
     """The records of one deployment, in the state bucket under `records/`."""
 
@@ -120,6 +129,7 @@ class Records:
 
     def __init__(self, state: Bucket) -> None:
         self._state = state
+        self._read_before: LRUCache[str, Saved] = LRUCache(KEPT)
 
     async def get(self, name: str) -> Saved | None:
         """The record of the object `name`, or None."""
@@ -138,9 +148,29 @@ class Records:
     async def list(self) -> AsyncIterator[Saved]:
         """Every record of the deployment."""
         async for info in self._state.list(self.PREFIX):
-            saved = await self._read(info.name)
+            saved = await self._in_generation(info.name, info.generation)
             if saved is not None:
                 yield saved
+
+    async def snapshot(self) -> Snapshot:
+        """The records as they are now, to be read one by one."""
+        found = {info.name: info.generation async for info in self._state.list(self.PREFIX)}
+
+        async def record(name: str) -> Record | None:
+            place = self._place(name)
+            saved = await self._in_generation(place, found[place]) if place in found else None
+            return saved.record if saved else None
+
+        return record
+
+    async def _in_generation(self, place: str, generation: str) -> Saved | None:
+        """The record that a listing found in this generation, which is not read again where it was before."""
+        saved = self._read_before.get(place)
+        if saved is None or saved.generation != generation:
+            saved = await self._read(place)
+            if saved is not None:
+                self._read_before[place] = saved
+        return saved
 
     def _place(self, name: str) -> str:
         return f"{self.PREFIX}{digest_of(name)}.json"

@@ -6,6 +6,7 @@ as staging and production, must not find each other's documents.
 
 from __future__ import annotations
 
+import asyncio
 from datetime import UTC, datetime
 from typing import Protocol
 
@@ -28,6 +29,8 @@ class StoreRecord(BaseModel):
     deployment: str
     backend: str
     created: datetime
+    deleting: bool = False
+    """Set before Gemini is asked to delete it: from then on nobody searches it or adds to it."""
 
 
 class Maker(Protocol):
@@ -47,40 +50,47 @@ class Stores:
         self._gemini = gemini
         self._deployment = deployment
         self._backend = backend
-        self._known: dict[str, str] = {}
+        self._making = asyncio.Lock()
 
     async def resource(self, store: str) -> str | None:
         """The Gemini resource name of a store, or None where there is no such store."""
-        if store not in self._known:
-            record, _ = await self._read(store)
-            if record is None:
-                return None
-            self._known[store] = record.resource
-        return self._known[store]
+        record, _ = await self._read(store)
+        return None if record is None or record.deleting else record.resource
 
     async def ensure(self, store: str) -> str:
         """The Gemini resource name of a store, which is made where there is none."""
-        for _ in range(CAS_TRIES):
-            if known := await self.resource(store):
-                return known
-            _, generation = await self._read(store)
-            made = await self._gemini.create_store(f"{store} ({self._deployment})")
-            record = StoreRecord(
-                store=store,
-                resource=made,
-                deployment=self._deployment,
-                backend=self._backend,
-                created=datetime.now(UTC),
-            )
-            try:
-                data = record.model_dump_json().encode()
-                await self._state.put(self._place(store), data, if_generation=generation)
-            except PreconditionFailed:  # another worker made it first; its store is the one
-                await self._gemini.delete_store(made)
-            else:
-                self._known[store] = made
-                return made
+        async with self._making:  # or the first files of a folder would each make one
+            for _ in range(CAS_TRIES):
+                record, generation = await self._read(store)
+                if record and record.deleting:
+                    await self._finish_deleting(record, generation)
+                elif record:
+                    return record.resource
+                elif made := await self._make(store, generation):
+                    return made
         raise Transient(f"The record of store {store} changed each time it was read")
+
+    async def delete(self, store: str) -> None:
+        """Delete a store with all that Gemini has of it; one that is not there is no error."""
+        for _ in range(CAS_TRIES):
+            record, generation = await self._read(store)
+            if record is None:
+                return
+            try:
+                if not record.deleting:
+                    record = record.model_copy(update={"deleting": True})
+                    generation = await self._save(record, generation)
+                await self._finish_deleting(record, generation)
+            except PreconditionFailed:
+                continue
+            return
+        raise Transient(f"The record of store {store} changed each time it was read")
+
+    async def finish_deletions(self) -> None:
+        """Delete the stores that somebody began to delete."""
+        for record in await self._every():
+            if record.deleting:
+                await self.delete(record.store)
 
     async def resources(self) -> list[str]:
         """The resource names of all stores."""
@@ -88,9 +98,37 @@ class Stores:
 
     async def all(self) -> list[StoreRecord]:
         """Every store, in the order of their places in the state bucket."""
+        return [record for record in await self._every() if not record.deleting]
+
+    async def _every(self) -> list[StoreRecord]:
         places = [info.name async for info in self._state.list(self.PREFIX)]
         records = [(await self._load(place))[0] for place in places]
         return [record for record in records if record is not None]
+
+    async def _make(self, store: str, generation: str) -> str | None:
+        """Make a store; None where another worker made it first."""
+        made = await self._gemini.create_store(f"{store} ({self._deployment})")
+        record = StoreRecord(
+            store=store,
+            resource=made,
+            deployment=self._deployment,
+            backend=self._backend,
+            created=datetime.now(UTC),
+        )
+        try:
+            await self._save(record, generation)
+        except PreconditionFailed:
+            await self._gemini.delete_store(made)
+            return None
+        return made
+
+    async def _finish_deleting(self, record: StoreRecord, generation: str) -> None:
+        await self._gemini.delete_store(record.resource)
+        await self._state.delete(self._place(record.store), if_generation=generation)
+
+    async def _save(self, record: StoreRecord, generation: str) -> str:
+        data = record.model_dump_json().encode()
+        return (await self._state.put(self._place(record.store), data, if_generation=generation)).generation
 
     async def _read(self, store: str) -> tuple[StoreRecord | None, str]:
         return await self._load(self._place(store))

@@ -77,6 +77,10 @@ class Schedule(RuleBasedStateMachine):
     def describe(self, name: str, author: str | None) -> None:
         self.world.describe(name, {"author": author} if author else {})
 
+    @happens(name=NAMES)
+    def renew(self, name: str) -> None:
+        self.world.start(name, renew=True)
+
     @precondition(lambda self: not self.sweeping())
     @happens()
     def sweep(self) -> None:

@@ -57,10 +57,11 @@ _PAUSE = _Pause()
 
 @dataclass(eq=False)
 class Process:
-    """One worker at one event, or one sweep."""
+    """One worker at one event, one sweep, or somebody who wants an object indexed anew."""
 
     holder: str
     event: str | None
+    renews: bool = False
     coroutine: Coroutine[Any, Any, Any] = field(init=False)
     at: str = ""
     """Where it pauses: before or after the effect of what it asked for."""
@@ -139,9 +140,9 @@ class World:
         self._numbers += 1
         return self._numbers
 
-    def start(self, event: str | None) -> Process:
-        """A worker that handles an event, or with None a sweep; it has not begun yet."""
-        process = Process(holder=f"holder-{self.number()}", event=event)
+    def start(self, event: str | None, *, renew: bool = False) -> Process:
+        """A worker that handles an event, or renews its object, or with None a sweep; it has not begun yet."""
+        process = Process(holder=f"holder-{self.number()}", event=event, renews=renew)
 
         def new_attempt() -> str:
             attempt = f"attempt-{self.number():06}"
@@ -161,13 +162,20 @@ class World:
             new_attempt=new_attempt,
             holder_gone=self.gone.__contains__,
         )
-        process.coroutine = self._sweep(reconciler) if event is None else reconciler.reconcile(event)
+        if event is None:
+            process.coroutine = self._sweep(reconciler)
+        else:
+            process.coroutine = reconciler.renew(event) if renew else reconciler.reconcile(event)
         self.running.append(process)
         return process
 
     async def _sweep(self, reconciler: Reconciler) -> None:
         found = await survey(reconciler, self.stores)  # type: ignore[arg-type]  # only `resources` is asked for
-        await _work(reconciler, iter(found.items()), Report())
+
+        async def reconcile(name: str, listed: Listed) -> str:
+            return await reconciler.reconcile(name, listed=listed)
+
+        await _work(reconcile, iter(found.items()), Report())
 
     def step(self, process: Process, *, error: BaseException | None = None) -> None:
         """Let a process run to its next pause; one that sleeps makes the time pass."""
@@ -180,6 +188,8 @@ class World:
                 process.coroutine.throw(error)
         except StopIteration:
             self.running.remove(process)
+            if process.renews and process.event is not None:
+                self.events.append(process.event)
         except (DependencyFailure, asyncio.CancelledError):
             self._deliver_again(process)
         except Exception as unexpected:
@@ -318,7 +328,12 @@ class World:
             return
         if mine:
             self._leased[record.object] = self.tick
-        if lease is None:
+        if writer.renews:
+            forgotten = {"status": Status.PENDING, "version": None, "digest": None, "reason": None}
+            allowed = before is not None and record == before.model_copy(
+                update={**forgotten, "updated": record.updated}
+            )
+        elif lease is None:
             allowed = mine
         elif mine:
             allowed = lease.expires <= self.now or lease.holder in self.gone
@@ -406,7 +421,9 @@ class World:
             self.gentle = False
             return
         tick, last = process.wrote.get(name, (-1, None))
-        if last is not None and last is record and tick >= began and not self._was(name, last.version, tick):
+        if last is None or last is not record or last.status is Status.PENDING:
+            return  # somebody wrote later, or renewed the object and will have it looked at again
+        if tick >= began and not self._was(name, last.version, tick):
             self.broke(f"look again: {name} had changed before {last.version} was written")
 
     def _was(self, name: str, version: str | None, since: int) -> bool:

@@ -29,14 +29,29 @@ async def ingest(request: Request) -> Response:
 @functions_framework.aio.http
 @endpoint
 async def sweep(request: Request) -> Response:
-    """Reconcile everything; POST it now and then, for what events miss."""
-    from functions.ingest.worker import settle_all
+    """Reconcile everything, or with `dry_run` say what there is to reconcile; POST it now and then."""
+    from functions.ingest.models import SweepReport, SweepRequest
+    from functions.ingest.sweep import preview
+    from functions.ingest.worker import reconciler_of, settle_all
+    from shared.reading import read_query
     from shared.runtime import runtime
 
     if request.method != "POST":
         raise ServiceError("METHOD_NOT_ALLOWED", "A sweep is started with POST.", headers={"Allow": "POST"})
-    report = await settle_all(await runtime())
-    return JSONResponse({"objects": report.objects, "outcomes": report.outcomes, "seconds": report.seconds})
+    asked = read_query(request, SweepRequest)
+    parts = await runtime()
+    if asked.dry_run:
+        report = await preview(reconciler_of(parts), parts.stores, store=asked.store)
+    else:
+        report = await settle_all(parts, store=asked.store)
+    answer = SweepReport(
+        objects=report.objects,
+        outcomes=report.outcomes,
+        unsettled=report.unsettled,
+        seconds=report.seconds,
+        dry_run=asked.dry_run,
+    )
+    return JSONResponse(answer.model_dump())
 
 
 async def _body(request: Request) -> bytes:

@@ -21,12 +21,12 @@ from pathlib import Path, PurePosixPath
 from typing import Any, Protocol
 
 from functions.ingest.acceptance import refusal
-from shared.buckets import ABSENT, Bucket, ObjectInfo, ObjectNotFound, PreconditionFailed
+from shared.buckets import ABSENT, Bucket, MetadataValue, ObjectInfo, ObjectNotFound, PreconditionFailed
 from shared.clock import Clock
 from shared.content import Content
 from shared.failures import Permanent, Transient
 from shared.gemini.client import Document, DocumentState, Uploaded
-from shared.gemini.metadata import ATTEMPT, OBJECT, document_metadata
+from shared.gemini.metadata import ATTEMPT, OBJECT, document_metadata, searchable_metadata
 from shared.gemini.mime import mime_type_of
 from shared.names import is_document, store_of
 from shared.records import Lease, Reason, Record, Records, Saved, Status, Upload
@@ -56,7 +56,9 @@ class Outcome(StrEnum):
 class Index(Protocol):
     """What reconcile needs of Gemini; `shared.gemini.client.Gemini` is it."""
 
-    async def upload(self, store: str, path: Path, *, display_name: str, metadata: Mapping[str, str]) -> Uploaded: ...
+    async def upload(
+        self, store: str, path: Path, *, display_name: str, metadata: Mapping[str, MetadataValue]
+    ) -> Uploaded: ...
     async def document(self, name: str) -> Document: ...
     async def upload_error(self, operation: str) -> str | None: ...
     def documents(self, store: str) -> AsyncIterator[Document]: ...
@@ -118,6 +120,25 @@ class Reconciler:
                 return outcome
             listed = None
         raise Transient(f"{name} keeps changing")
+
+    async def renew(self, name: str) -> None:
+        """Have the next reconcile index the object anew, as if it had changed; until then it answers as before.
+
+        One that is being indexed at this moment, or has no record yet, is left alone.
+        """
+        for _ in range(CAS_TRIES):
+            saved = await self.records.get(name)
+            if saved is None or saved.record.status is Status.DELETED or self._leased(saved.record):
+                return
+            forgotten = {"status": Status.PENDING, "version": None, "digest": None, "reason": None}
+            with contextlib.suppress(PreconditionFailed):
+                await self.records.save(_changed(saved.record, **forgotten, updated=self.time()), saved.generation)
+                return
+        raise Transient(f"The record of {name} changed each time it was read")
+
+    async def agrees(self, name: str, listed: Listed) -> bool:
+        """Whether there is nothing to reconcile about an object, without changing anything."""
+        return self._agrees(await self.records.get(name), await self.look(name), listed)
 
     async def _take(self, name: str, listed: Listed | None) -> _Held | Outcome:
         """Take the lease, unless there is nothing to do or another worker holds it."""
@@ -274,7 +295,12 @@ class _Held:
         if self._record.version == info.version:
             status = Status.INDEXED if self._record.document else Status.FAILED
             return Outcome.UNCHANGED, self._replaced_by(self._record.document, status=status)
-        about = {"version": info.version, "size": info.size, "mime_type": mime_type_of(info.name)}
+        about = {
+            "version": info.version,
+            "size": info.size,
+            "mime_type": mime_type_of(info.name),
+            "notes": searchable_metadata(info)[1],
+        }
         try:
             return await self._index_version(info, about)
         except Permanent as error:

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import time
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Awaitable, Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import timedelta
 
@@ -15,7 +16,7 @@ from shared.buckets import PreconditionFailed
 from shared.failures import Misconfigured, Transient
 from shared.gemini.client import DocumentState
 from shared.gemini.metadata import DEPLOYMENT, OBJECT
-from shared.names import is_document
+from shared.names import is_document, store_of
 from shared.records import Status
 from shared.stores import Stores
 
@@ -23,6 +24,7 @@ log = logging.getLogger(__name__)
 
 PARALLEL = 8
 """Objects reconciled at once: more parallel uploads than this have been seen to get lost at Gemini."""
+TO_RECONCILE = "to reconcile"
 KEEP_TOMBSTONES = timedelta(days=7)
 
 
@@ -36,27 +38,31 @@ class Report:
     seconds: float = 0.0
 
 
-async def sweep(reconciler: Reconciler, stores: Stores) -> Report:
+async def sweep(reconciler: Reconciler, stores: Stores, *, store: str | None = None) -> Report:
     """Repair what events missed: objects not indexed, stale, half-done or gone, and documents that nobody names.
 
-    Raises Misconfigured when no object can be reconciled for a reason that is not the object's.
+    With `store`, only the objects of that store. Raises Misconfigured when no object can be reconciled for a reason
+    that is not the object's.
     """
-    started = time.monotonic()
-    report = Report()
-    found = await survey(reconciler, stores)
-    remaining = iter(found.items())
-    try:
-        async with asyncio.TaskGroup() as group:
-            for _ in range(PARALLEL):
-                group.create_task(_work(reconciler, remaining, report))
-    except* Misconfigured as failures:
-        raise failures.exceptions[0] from None
-    report.objects = len(found)
-    report.seconds = round(time.monotonic() - started, 3)
-    return report
+
+    async def reconciled(name: str, listed: Listed) -> str:
+        return await reconciler.reconcile(name, listed=listed)
+
+    await stores.finish_deletions()
+    await _forget_deleted(reconciler)
+    return await _for_each(reconciled, await survey(reconciler, stores, store=store))
 
 
-async def survey(reconciler: Reconciler, stores: Stores) -> Mapping[str, Listed]:
+async def preview(reconciler: Reconciler, stores: Stores, *, store: str | None = None) -> Report:
+    """What a sweep would see to, without changing anything: `unsettled` names the objects."""
+
+    async def verdict(name: str, listed: Listed) -> str:
+        return Outcome.UNCHANGED if await reconciler.agrees(name, listed) else TO_RECONCILE
+
+    return await _for_each(verdict, await survey(reconciler, stores, store=store))
+
+
+async def survey(reconciler: Reconciler, stores: Stores, *, store: str | None = None) -> dict[str, Listed]:
     """Every object that the bucket, a record or a store knows of, with the Gemini documents that say they are its."""
     listed: dict[str, dict[str, DocumentState]] = {}
     for resource in await stores.resources():
@@ -64,28 +70,44 @@ async def survey(reconciler: Reconciler, stores: Stores) -> Mapping[str, Listed]
             if document.metadata.get(DEPLOYMENT) == reconciler.identity.deployment and OBJECT in document.metadata:
                 listed.setdefault(document.metadata[OBJECT], {})[document.name] = document.state
     async for saved in reconciler.records.list():
-        expired = reconciler.time() - saved.record.updated > KEEP_TOMBSTONES
-        if saved.record.status is Status.DELETED and expired and not listed.get(saved.record.object):
-            try:
-                await reconciler.records.drop(saved)
-            except PreconditionFailed:
-                listed.setdefault(saved.record.object, {})
-        else:
-            listed.setdefault(saved.record.object, {})
+        listed.setdefault(saved.record.object, {})
     async for info in reconciler.documents.list():
         if is_document(info.name):
             listed.setdefault(info.name, {})
-    return listed
+    return {name: documents for name, documents in listed.items() if store in (None, store_of(name))}
 
 
-async def _work(reconciler: Reconciler, remaining: Iterator[tuple[str, Listed]], report: Report) -> None:
+async def _forget_deleted(reconciler: Reconciler) -> None:
+    """Drop the records of objects that were deleted long ago; a sweep that finds something of theirs starts anew."""
+    async for saved in reconciler.records.list():
+        if saved.record.status is Status.DELETED and reconciler.time() - saved.record.updated > KEEP_TOMBSTONES:
+            with contextlib.suppress(PreconditionFailed):
+                await reconciler.records.drop(saved)
+
+
+async def _for_each(act: Callable[[str, Listed], Awaitable[str]], found: Mapping[str, Listed]) -> Report:
+    started = time.monotonic()
+    report = Report(objects=len(found))
+    remaining = iter(found.items())
+    try:
+        async with asyncio.TaskGroup() as group:
+            for _ in range(PARALLEL):
+                group.create_task(_work(act, remaining, report))
+    except* Misconfigured as failures:
+        raise failures.exceptions[0] from None
+    report.seconds = round(time.monotonic() - started, 3)
+    return report
+
+
+async def _work(
+    act: Callable[[str, Listed], Awaitable[str]], remaining: Iterator[tuple[str, Listed]], report: Report
+) -> None:
     for name, listed in remaining:
         try:
-            outcome = str(await reconciler.reconcile(name, listed=listed))
-            settled = outcome not in (Outcome.BUSY, Outcome.PENDING)
+            outcome = str(await act(name, listed))
         except Transient as error:
             log.warning("The sweep could not settle an object: %s", error, extra={"object": name})
-            outcome, settled = "error", False
+            outcome = "error"
         report.outcomes[outcome] += 1
-        if not settled:
+        if outcome in (Outcome.BUSY, Outcome.PENDING, TO_RECONCILE, "error"):
             report.unsettled.append(name)

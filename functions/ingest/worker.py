@@ -42,8 +42,8 @@ async def settle(runtime: Runtime, name: str) -> Outcome:
     return outcome
 
 
-async def settle_all(runtime: Runtime) -> Report:
-    """See to every object, record and document, and log what came of it. Raises DependencyFailure."""
-    report = await sweep(reconciler_of(runtime), runtime.stores)
+async def settle_all(runtime: Runtime, *, store: str | None = None) -> Report:
+    """See to every object, record and document (of a store), and log what came of it. Raises DependencyFailure."""
+    report = await sweep(reconciler_of(runtime), runtime.stores, store=store)
     log.info("sweep of %d objects in %.1f s: %s", report.objects, report.seconds, dict(report.outcomes))
     return report

@@ -13,8 +13,13 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Protocol
 
+from shared.failures import Misconfigured
+
 ABSENT = "0"
 """The generation of an object that does not exist: `put(..., if_generation=ABSENT)` only creates."""
+
+MetadataValue = str | int | float | tuple[str, ...]
+"""What people say about an object under one key: a text, a number, or several texts."""
 
 
 class ObjectNotFound(Exception):
@@ -23,6 +28,10 @@ class ObjectNotFound(Exception):
 
 class PreconditionFailed(Exception):
     """The object is of another generation than the caller asked for: look again."""
+
+
+class Unreadable(Misconfigured):
+    """The bucket is in order, but this one object may not be read."""
 
 
 class InvalidObjectName(ValueError):
@@ -37,7 +46,9 @@ class ObjectInfo:
     generation: str
     size: int
     updated: datetime
-    metadata: Mapping[str, str] = field(default_factory=dict)
+    metadata: Mapping[str, MetadataValue] = field(default_factory=dict)
+    metadata_notes: tuple[str, ...] = ()
+    """What was given as metadata and is none, a sentence for each."""
 
     @property
     def version(self) -> str:
@@ -47,9 +58,9 @@ class ObjectInfo:
     @property
     def metadata_digest(self) -> str:
         """A short digest of the metadata, with a `+` before it; empty where there is none."""
-        if not self.metadata:
+        if not self.metadata and not self.metadata_notes:
             return ""
-        canonical = json.dumps(dict(self.metadata), sort_keys=True).encode()
+        canonical = json.dumps([dict(self.metadata), *self.metadata_notes], sort_keys=True).encode()
         return f"+{hashlib.sha256(canonical).hexdigest()[:16]}"
 
 
@@ -70,7 +81,8 @@ class Bucket(Protocol):
     def open(self, name: str, generation: str | None = None) -> AbstractAsyncContextManager[ObjectReader]:
         """Read the object, in this very generation where one is given.
 
-        Raises ObjectNotFound, and PreconditionFailed on entry or while reading when what is read is another generation.
+        Raises ObjectNotFound, Unreadable, and PreconditionFailed on entry or while reading when what is read is another
+        generation.
         """
 
     async def put(

@@ -15,14 +15,23 @@ import os
 import secrets
 import stat as st
 import time
-from collections.abc import AsyncIterable, AsyncIterator, Iterator
+from collections.abc import AsyncIterable, AsyncIterator, Iterator, Mapping
 from contextlib import asynccontextmanager, contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 
-from shared.buckets import ABSENT, InvalidObjectName, ObjectInfo, ObjectNotFound, PreconditionFailed
+from shared.buckets import (
+    ABSENT,
+    InvalidObjectName,
+    MetadataValue,
+    ObjectInfo,
+    ObjectNotFound,
+    PreconditionFailed,
+    Unreadable,
+)
+from shared.buckets.metadata_file import MAX_BYTES, parse_metadata
 from shared.failures import Misconfigured, Transient
-from shared.names import name_problem
+from shared.names import METADATA_SUFFIX, name_problem
 
 log = logging.getLogger(__name__)
 
@@ -34,7 +43,10 @@ STALE_UPLOAD = 3600
 
 
 class DirectoryBucket:
-    """Objects are the regular files below `root`; a name is the path relative to it."""
+    """Objects are the regular files below `root`; a name is the path relative to it.
+
+    The metadata of the object `NAME` is what the file `NAME.metadata.json` beside it says.
+    """
 
     def __init__(self, root: Path) -> None:
         self.root = root
@@ -52,14 +64,26 @@ class DirectoryBucket:
 
     def _stat(self, name: str) -> tuple[ObjectInfo | None, float]:
         try:
-            fd = self._open_file(name)
+            with self._parent(name) as (folder, leaf):
+                status = os.stat(leaf, dir_fd=folder, follow_symlinks=False)
         except ObjectNotFound:
             return None, 0.0
+        if not st.S_ISREG(status.st_mode):
+            return None, 0.0
+        return _info(name, status, *self._metadata(name)), time.time() - status.st_ctime
+
+    def _metadata(self, name: str) -> tuple[dict[str, MetadataValue], tuple[str, ...]]:
+        """What the metadata file of an object says; nothing where there is none."""
         try:
-            status = os.fstat(fd)
+            fd = self._open_file(name + METADATA_SUFFIX)
+        except (ObjectNotFound, InvalidObjectName):
+            return {}, ()
+        except Unreadable:
+            return {}, ("The metadata file may not be read by this server.",)
+        try:
+            return parse_metadata(os.read(fd, MAX_BYTES + 1))
         finally:
             os.close(fd)
-        return _info(name, status), time.time() - status.st_ctime
 
     @asynccontextmanager
     async def open(self, name: str, generation: str | None = None) -> AsyncIterator[FileReader]:
@@ -118,7 +142,7 @@ class DirectoryBucket:
                     if create:
                         with contextlib.suppress(FileExistsError):
                             os.mkdir(folder, dir_fd=fd)
-                    outer, fd = fd, os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW, dir_fd=fd)
+                    outer, fd = fd, _open_folder(folder, fd)
                     os.close(outer)
                 yield fd, leaf
             finally:
@@ -127,7 +151,10 @@ class DirectoryBucket:
 
     def _open_file(self, name: str) -> int:
         with self._parent(name) as (folder, leaf):
-            fd = os.open(leaf, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK, dir_fd=folder)
+            try:
+                fd = os.open(leaf, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK, dir_fd=folder)
+            except PermissionError as error:
+                raise Unreadable("The server may not read this file: give it the right to.") from error
         if not st.S_ISREG(os.fstat(fd).st_mode):
             os.close(fd)
             raise ObjectNotFound(name)
@@ -158,7 +185,7 @@ class DirectoryBucket:
             os.utime(fd, ns=(modified, modified))
             os.rename(temporary, leaf, dst_dir_fd=folder)
             os.fsync(folder)
-            return _info(name, os.fstat(fd))
+            return _info(name, os.fstat(fd), *self._metadata(name))
 
     def _delete(self, name: str, if_generation: str | None) -> bool:
         try:
@@ -193,6 +220,10 @@ class DirectoryBucket:
                 entries = list(os.scandir(self.root / inside))
             except (FileNotFoundError, NotADirectoryError):
                 continue
+            except PermissionError:
+                log.warning("The folder %a was passed over: this server may not read it", inside)
+                continue
+            leaves = {entry.name for entry in entries}
             for entry in entries:
                 name = inside + entry.name
                 if entry.name.startswith(".") or entry.is_symlink():
@@ -203,8 +234,9 @@ class DirectoryBucket:
                     if name.startswith(prefix) or prefix.startswith(name + "/"):
                         folders.append(name + "/")
                 elif name.startswith(prefix) and entry.is_file(follow_symlinks=False):
+                    described = self._metadata(name) if entry.name + METADATA_SUFFIX in leaves else ({}, ())
                     with contextlib.suppress(FileNotFoundError):
-                        found.append(_info(name, entry.stat(follow_symlinks=False)))
+                        found.append(_info(name, entry.stat(follow_symlinks=False), *described))
         return sorted(found, key=lambda info: info.name)
 
     async def list(self, prefix: str = "") -> AsyncIterator[ObjectInfo]:
@@ -228,14 +260,32 @@ class FileReader:
             raise PreconditionFailed(f"{self.info.name} changed while it was read")
 
 
+def _open_folder(folder: str, inside: int) -> int:
+    try:
+        return os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW, dir_fd=inside)
+    except PermissionError as error:  # what is in it stays as it was, and everything else goes on
+        raise Transient(f"The server may not enter the folder {folder!r}: give it the right to.") from error
+
+
 def _generation(status: os.stat_result) -> str:
     """Time of content, time of inode, inode and size: a copy that keeps times still changes one of them."""
     return f"{status.st_mtime_ns:x}-{status.st_ctime_ns:x}-{status.st_ino:x}-{status.st_size:x}"
 
 
-def _info(name: str, status: os.stat_result) -> ObjectInfo:
-    updated = datetime.fromtimestamp(status.st_mtime, UTC)
-    return ObjectInfo(name=name, generation=_generation(status), size=status.st_size, updated=updated)
+def _info(
+    name: str,
+    status: os.stat_result,
+    metadata: Mapping[str, MetadataValue] | None = None,
+    notes: tuple[str, ...] = (),
+) -> ObjectInfo:
+    return ObjectInfo(
+        name=name,
+        generation=_generation(status),
+        size=status.st_size,
+        updated=datetime.fromtimestamp(status.st_mtime, UTC),
+        metadata=metadata or {},
+        metadata_notes=notes,
+    )
 
 
 async def _chunks(data: bytes | AsyncIterable[bytes]) -> AsyncIterator[bytes]:

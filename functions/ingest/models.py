@@ -1,0 +1,24 @@
+"""What a sweep takes and what it answers, at the HTTP border."""
+
+from __future__ import annotations
+
+from pydantic import BaseModel, ConfigDict, Field
+
+
+class SweepRequest(BaseModel):
+    """How far a sweep goes."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    dry_run: bool = Field(False, description="Only say what there is to reconcile, and change nothing.")
+    store: str | None = Field(None, max_length=255, description="Only the objects of this store.")
+
+
+class SweepReport(BaseModel):
+    """What a sweep did, or with `dry_run` would have to do."""
+
+    objects: int = Field(description="How many objects the bucket, the records or the stores know of.")
+    outcomes: dict[str, int] = Field(description="How many of them ended in each outcome.")
+    unsettled: list[str] = Field(description="The objects that are to be seen to (again).")
+    seconds: float
+    dry_run: bool
