@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Coroutine
 from contextlib import asynccontextmanager
 from functools import partial
 from typing import Any
@@ -15,23 +15,17 @@ from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
-from flamehaven import openapi
-from flamehaven.documents import (
-    Accepted,
-    Document,
-    DocumentPage,
-    DocumentQuery,
-    get_document,
-    list_documents,
-    upload_single,
-)
+from flamehaven import documents, openapi, stores, uploads
+from flamehaven.intake import Accepted, largest_file
 from flamehaven.pump import Pump
 from flamehaven.watch import DirectoryWatch
 from functions.health.main import health
 from functions.health.readiness import Health
+from functions.ingest.main import sweep
+from functions.ingest.models import SweepReport, SweepRequest
 from functions.ingest.worker import settle, settle_all
 from functions.search.main import search
-from functions.search.models import SearchAnswer, SearchRequest
+from functions.search.models import SearchRequest
 from shared.buckets.directory import DirectoryBucket
 from shared.http import configure_once, endpoint
 from shared.logs import product_version
@@ -39,12 +33,17 @@ from shared.runtime import close_runtime, runtime
 
 log = logging.getLogger(__name__)
 
-SEARCH_ERRORS = (400, 404, 422, 502, 503)
+Described = dict[str, Any]
 
 
-def create_app() -> FastAPI:
-    """The ASGI app; it opens nothing before its lifespan starts."""
-    app = FastAPI(title="Flamehaven FileSearch", version=product_version(), lifespan=_lifespan)
+def create_app(*, watch: bool = True) -> FastAPI:
+    """The ASGI app; it opens nothing before its lifespan starts.
+
+    Without `watch` it neither watches the documents folder nor sweeps, and sees only to what comes over its routes.
+    """
+    configure_once()
+    lifespan = partial(_lifespan, watch=watch)
+    app = FastAPI(title="Flamehaven FileSearch", version=product_version(), lifespan=lifespan)
     app.add_exception_handler(HTTPException, _refuse)
     app.add_exception_handler(Exception, _refuse)
     _add_routes(app)
@@ -53,23 +52,44 @@ def create_app() -> FastAPI:
 
 
 def _add_routes(app: FastAPI) -> None:
-    def add(path: str, method: str, handler: Any, *described: dict[str, Any], name: str) -> None:
+    gives, takes_path, takes_query = openapi.gives, openapi.takes_path, openapi.takes_query
+
+    def add(path: str, method: str, handler: Any, *described: Described) -> None:
         extra = {key: value for part in described for key, value in part.items()}
+        extra["parameters"] = [parameter for part in described for parameter in part.get("parameters", [])]
+        name = f"{handler.__name__}_{method.lower()}" if handler is search else handler.__name__
         app.add_api_route(path, handler, methods=[method], response_model=None, operation_id=name, openapi_extra=extra)
 
-    answer = openapi.gives(SearchAnswer, errors=SEARCH_ERRORS)
-    by_query = openapi.takes_query(SearchRequest, {"query": "q"})
-    add("/api/search", "GET", search, by_query, answer, name="search_by_query")
-    add("/api/search", "POST", search, openapi.takes_json(SearchRequest), answer, name="search")
-    accepted = openapi.gives(Accepted, 202, errors=(400, 413, 422, 503))
-    add("/api/upload/single", "POST", upload_single, openapi.takes_file(), accepted, name="upload_single")
-    page = openapi.gives(DocumentPage, errors=(422, 503))
-    add("/api/documents", "GET", list_documents, openapi.takes_query(DocumentQuery), page, name="list_documents")
-    document = openapi.gives(Document, errors=(404, 503))
-    add("/api/documents/{object:path}", "GET", get_document, openapi.takes_object(), document, name="get_document")
-    ready = openapi.gives(Health)
-    ready["responses"]["503"] = ready["responses"]["200"]
-    add("/health", "GET", health, ready, name="readiness")
+    answer = openapi.gives_search(errors=(400, 404, 409, 422, 502, 503))
+    add("/api/search", "GET", search, takes_query(SearchRequest, {"query": "q"}), answer)
+    add("/api/search", "POST", search, openapi.takes_json(SearchRequest), answer)
+
+    kept = openapi.gives_accepted(Accepted, errors=(400, 413, 422, 503))
+    several = openapi.gives_accepted(uploads.AcceptedFiles, errors=(400, 413, 422, 503))
+    add("/api/upload/single", "POST", uploads.upload_single, openapi.takes_form("file"), kept)
+    add("/api/upload/multiple", "POST", uploads.upload_multiple, openapi.takes_form("files", several=True), several)
+
+    document, named = "/api/documents/{object:path}", takes_path("object")
+    page = gives(documents.DocumentPage, errors=(422, 503))
+    add("/api/documents", "GET", documents.list_documents, takes_query(documents.DocumentQuery), page)
+    changed = gives(documents.DocumentChange, 202, errors=(404, 503))
+    add(f"{document}/retry", "POST", documents.retry_document, named, changed)
+    add(document, "GET", documents.get_document, named, gives(documents.Document, errors=(404, 503)))
+    add(document, "PUT", documents.put_document, named, openapi.takes_bytes(), kept)
+    add(document, "DELETE", documents.delete_document, named, changed)
+
+    store, named = "/api/stores/{store}", takes_path("store")
+    add("/api/stores", "GET", stores.list_stores, gives(stores.StoreList, errors=(503,)))
+    made = gives(stores.StoreMade, 201, also=200, errors=(400, 422, 503))
+    add("/api/stores", "POST", stores.make_store, openapi.takes_json(stores.StoreRequest), made)
+    emptied = gives(stores.StoreChange, errors=(400, 404, 409, 422, 503))
+    add(store, "DELETE", stores.delete_store, named, takes_query(stores.StoreDeletion), emptied)
+    renewed = gives(stores.StoreChange, 202, errors=(400, 404, 503))
+    add(f"{store}/reindex", "POST", stores.reindex_store, named, renewed)
+
+    swept = gives(SweepReport, errors=(422, 503))
+    add("/api/reconcile", "POST", sweep, takes_query(SweepRequest), swept)
+    add("/health", "GET", health, gives(Health, also=503))
     app.add_api_route("/health/live", health, methods=["GET"], response_model=None, operation_id="liveness")
     app.add_api_route("/", _about, methods=["GET"], response_model=None, operation_id="about")
 
@@ -84,6 +104,7 @@ async def _about(request: Request) -> Response:
             "docs": "/docs",
             "health": "/health",
             "search": "/api/search?q=...&store=...",
+            "max_file_bytes": largest_file(await runtime()),
         }
     )
 
@@ -99,24 +120,24 @@ async def _refuse(request: Request, error: Exception) -> Response:
 
 
 @asynccontextmanager
-async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
-    configure_once()
+async def _lifespan(app: FastAPI, *, watch: bool) -> AsyncIterator[None]:
     parts = await runtime()
+    pump = app.state.pump = Pump(partial(settle, parts))
     async with contextlib.AsyncExitStack() as stack:
         stack.push_async_callback(close_runtime)
-        if isinstance(parts.documents, DirectoryBucket):
-            pump = Pump(partial(settle, parts))
+        await stack.enter_async_context(_running(pump.run(), "pump"))
+        if watch and isinstance(parts.documents, DirectoryBucket):
             lock = parts.settings.data_dir / ".watch.lock"
-            watch = DirectoryWatch(parts.documents, pump, partial(settle_all, parts), lock=lock)
-            await stack.enter_async_context(_running(watch))
+            watching = DirectoryWatch(parts.documents, pump, partial(settle_all, parts), lock=lock)
+            await stack.enter_async_context(_running(watching.run(), "directory watch"))
         yield
 
 
 @asynccontextmanager
-async def _running(watch: DirectoryWatch) -> AsyncIterator[None]:
-    """Keep the watch running beside the server; it gives its leases back when the server stops."""
-    task = asyncio.create_task(watch.run())
-    task.add_done_callback(_log_end)
+async def _running(work: Coroutine[Any, Any, None], what: str) -> AsyncIterator[None]:
+    """Keep work running beside the server; it gives its leases back when the server stops."""
+    task = asyncio.create_task(work)
+    task.add_done_callback(partial(_log_end, what))
     try:
         yield
     finally:
@@ -124,9 +145,9 @@ async def _running(watch: DirectoryWatch) -> AsyncIterator[None]:
         await asyncio.wait([task])
 
 
-def _log_end(task: asyncio.Task[None]) -> None:
+def _log_end(what: str, task: asyncio.Task[None]) -> None:
     if not task.cancelled() and (error := task.exception()):
-        log.error("The directory watch ended; documents are no longer indexed.", exc_info=error)
+        log.error("The %s ended; documents are no longer indexed.", what, exc_info=error)
 
 
 def _openapi(app: FastAPI) -> dict[str, Any]:

@@ -8,9 +8,13 @@ from typing import Any
 from pydantic import BaseModel, Field
 from pydantic.json_schema import models_json_schema
 
-from flamehaven.documents import Accepted, Document, DocumentPage
+from flamehaven.documents import Document, DocumentChange, DocumentPage
+from flamehaven.intake import Accepted
+from flamehaven.stores import StoreChange, StoreList, StoreMade, StoreRequest
+from flamehaven.uploads import AcceptedFiles
 from functions.health.readiness import Health
-from functions.search.models import SearchAnswer, SearchRequest
+from functions.ingest.models import SweepReport
+from functions.search.models import Retracted, SearchAnswer, SearchRequest, Text
 
 
 class ErrorBody(BaseModel):
@@ -25,8 +29,23 @@ class ErrorBody(BaseModel):
 
 
 REF = "#/components/schemas/{model}"
-REQUESTS: list[type[BaseModel]] = [SearchRequest]
-ANSWERS: list[type[BaseModel]] = [SearchAnswer, Health, Accepted, Document, DocumentPage, ErrorBody]
+REQUESTS: list[type[BaseModel]] = [SearchRequest, StoreRequest]
+ANSWERS: list[type[BaseModel]] = [
+    Accepted,
+    AcceptedFiles,
+    Document,
+    DocumentChange,
+    DocumentPage,
+    ErrorBody,
+    Health,
+    Retracted,
+    SearchAnswer,
+    StoreChange,
+    StoreList,
+    StoreMade,
+    SweepReport,
+    Text,
+]
 
 
 def components() -> dict[str, Any]:
@@ -36,10 +55,33 @@ def components() -> dict[str, Any]:
     return {**requests["$defs"], **answers["$defs"]}
 
 
-def gives(model: type[BaseModel], status: int = 200, *, errors: tuple[int, ...] = ()) -> dict[str, Any]:
-    """`responses`: the model at its status, and the common error shape at the named ones."""
-    responses = {str(code): _content(ErrorBody, "See `error` and `message`.") for code in errors}
-    return {"responses": {str(status): _content(model, (model.__doc__ or "").split("\n")[0]), **responses}}
+def gives(
+    model: type[BaseModel], status: int = 200, *, also: int | None = None, errors: tuple[int, ...] = ()
+) -> dict[str, Any]:
+    """`responses`: the model at its status (or two), and the common error shape at the named ones."""
+    answer = _content(model, (model.__doc__ or "").split("\n")[0])
+    refused = {str(code): _content(ErrorBody, "See `error` and `message`.") for code in errors}
+    return {"responses": {**{str(code): answer for code in (status, also) if code}, **refused}}
+
+
+def gives_accepted(model: type[BaseModel], *, errors: tuple[int, ...]) -> dict[str, Any]:
+    """`responses` of an upload, and the parameter that makes its sender wait."""
+    wait = {"name": "Prefer", "in": "header", "schema": {"type": "string"}}
+    wait["description"] = "`wait=N`: wait for the final state, N seconds and at most 60 (RFC 7240)."
+    return {**gives(model, 202, also=200, errors=errors), "parameters": [wait]}
+
+
+def gives_search(*, errors: tuple[int, ...]) -> dict[str, Any]:
+    """`responses` of a search: the answer, or the events of a stream."""
+    described = gives(SearchAnswer, errors=errors)
+    stream = (
+        "Server-sent events: `text` (Text) many times, `retracted` (Retracted) where it rests on nothing, and last "
+    )
+    stream += "`answer` (SearchAnswer); or `error` (ErrorBody)."
+    schema = {"type": "string", "description": stream}
+    schema["x-events"] = {"text": _ref(Text), "retracted": _ref(Retracted)}  # type: ignore[assignment]  # an extension
+    described["responses"]["200"]["content"]["text/event-stream"] = {"schema": schema}
+    return described
 
 
 def takes_json(model: type[BaseModel]) -> dict[str, Any]:
@@ -65,22 +107,29 @@ def takes_query(model: type[BaseModel], renamed: dict[str, str] | None = None) -
     }
 
 
-def takes_file() -> dict[str, Any]:
-    """`requestBody`: a form with one file and the store it goes to."""
+def takes_form(field: str, *, several: bool = False) -> dict[str, Any]:
+    """`requestBody`: a form with a file, or several, and the store that it goes to."""
+    file: dict[str, Any] = {"type": "string", "format": "binary"}
     schema = {
         "type": "object",
-        "required": ["file"],
+        "required": [field],
         "properties": {
-            "file": {"type": "string", "format": "binary"},
+            field: {"type": "array", "items": file} if several else file,
             "store": {"type": "string", "default": "default", "maxLength": 255},
         },
     }
     return {"requestBody": {"required": True, "content": {"multipart/form-data": {"schema": schema}}}}
 
 
-def takes_object() -> dict[str, Any]:
-    """`parameters`: a document's name in the path; it may hold slashes."""
-    return {"parameters": [{"name": "object", "in": "path", "required": True, "schema": {"type": "string"}}]}
+def takes_bytes() -> dict[str, Any]:
+    """`requestBody`: the file itself."""
+    content = {"application/octet-stream": {"schema": {"type": "string", "format": "binary"}}}
+    return {"requestBody": {"required": True, "content": content}}
+
+
+def takes_path(name: str) -> dict[str, Any]:
+    """`parameters`: a name in the path; that of a document may hold slashes."""
+    return {"parameters": [{"name": name, "in": "path", "required": True, "schema": {"type": "string"}}]}
 
 
 def _ref(model: type[BaseModel]) -> dict[str, str]:

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import uuid
 from collections.abc import Awaitable, Callable
 
 from functions.ingest.reconcile import Outcome
 from shared.failures import DependencyFailure, Transient
+from shared.logs import request_id
 
 log = logging.getLogger(__name__)
 
@@ -24,18 +26,21 @@ class Pump:
 
     def __init__(self, settle: Callable[[str], Awaitable[Outcome]]) -> None:
         self._settle = settle
-        self._waiting: dict[str, None] = {}
+        self._waiting: dict[str, str | None] = {}
         self._running: set[str] = set()
         self._failures: dict[str, int] = {}
         self._later: dict[str, asyncio.TimerHandle] = {}
         self._changed = asyncio.Condition()
 
-    async def add(self, name: str) -> None:
-        """Have the object seen to, now or as soon as it is no longer being seen to."""
+    async def add(self, name: str, request: str | None = None) -> None:
+        """Have the object seen to, now or as soon as it is no longer being seen to.
+
+        `request` is the id of the request that wants it, for the lines that its work logs.
+        """
         async with self._changed:
             if timer := self._later.pop(name, None):
                 timer.cancel()
-            self._waiting[name] = None
+            self._waiting[name] = request or self._waiting.get(name)
             self._changed.notify()
 
     async def idle(self) -> None:
@@ -55,22 +60,24 @@ class Pump:
 
     async def _work(self) -> None:
         while True:
-            name = await self._next()
+            name, request = await self._next()
+            token = request_id.set(request or str(uuid.uuid4()))
             try:
                 await self._see_to(name)
             finally:
+                request_id.reset(token)
                 async with self._changed:
                     self._running.discard(name)
                     self._changed.notify_all()
 
-    async def _next(self) -> str:
+    async def _next(self) -> tuple[str, str | None]:
         async with self._changed:
             await self._changed.wait_for(self._startable)
             name = self._startable()
             assert name is not None
-            del self._waiting[name]
+            request = self._waiting.pop(name)
             self._running.add(name)
-            return name
+            return name, request
 
     def _startable(self) -> str | None:
         return next((name for name in self._waiting if name not in self._running), None)
@@ -97,5 +104,6 @@ class Pump:
         self._add_after(delay, name)
 
     def _add_after(self, seconds: float, name: str) -> None:
-        loop = asyncio.get_running_loop()
-        self._later[name] = loop.call_later(seconds, lambda: loop.create_task(self.add(name)))
+        """Add the name later, unless it is added before; the request it was seen to for is still who wants it."""
+        loop, request = asyncio.get_running_loop(), request_id.get()
+        self._later[name] = loop.call_later(seconds, lambda: loop.create_task(self.add(name, request)))

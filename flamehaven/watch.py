@@ -44,10 +44,11 @@ class DirectoryWatch:
 
     async def run(self) -> None:
         """Watch until cancelled; of several processes with one lock, one does."""
-        self._root.mkdir(parents=True, exist_ok=True)
+        if not self._root.is_dir():
+            log.warning("The documents folder %s was not there, and has been made", self._root)
+            self._root.mkdir(parents=True, exist_ok=True)
         self._lock.parent.mkdir(parents=True, exist_ok=True)
         async with _sole(self._lock), asyncio.TaskGroup() as group:
-            group.create_task(self._pump.run())
             group.create_task(self._watch())
             group.create_task(self._sweep_now_and_then())
 
@@ -66,15 +67,15 @@ class DirectoryWatch:
 
     async def _changed(self, change: Change, path: Path) -> None:
         """A folder that came or went stands for everything in it: its files may not be reported one by one."""
-        name = path.relative_to(self._root).as_posix()
-        if not is_document(described_by(name)):
+        name = described_by(path.relative_to(self._root).as_posix())
+        if not is_document(name):
             return
         names = [name]
         if change is Change.deleted:
             names += [seen for seen in self._seen if seen.startswith(name + "/")]
         elif await asyncio.to_thread(path.is_dir):
-            names = [info.name async for info in self._bucket.list(name + "/")]
-        for each in names:
+            names = [described_by(info.name) async for info in self._bucket.list(name + "/")]
+        for each in filter(is_document, names):
             self._seen.add(each)
             await self._pump.add(each)
 

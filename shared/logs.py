@@ -6,6 +6,7 @@ import logging
 import sys
 from contextvars import ContextVar
 from importlib.metadata import PackageNotFoundError, version
+from types import TracebackType
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -29,12 +30,31 @@ def configure_logging(settings: Settings) -> None:
     handler = logging.StreamHandler(sys.stdout)
     handler.addFilter(_add_request_id)
     if settings.environment == "development":
-        handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)-7s %(name)s: %(message)s"))
+        handler.setFormatter(_PlainFormatter("%(asctime)s %(levelname)-7s %(name)s: %(message)s"))
     else:
         handler.setFormatter(_json_formatter(settings))
     logging.basicConfig(level=settings.log_level.upper(), handlers=[handler], force=True)
     for chatty in ("httpx2", "httpcore2", "google_genai", "watchfiles", "pdfminer"):
         logging.getLogger(chatty).setLevel(max(logging.WARNING, logging.root.level))
+    logging.captureWarnings(True)
+    sys.excepthook = _log_uncaught
+
+
+class _PlainFormatter(logging.Formatter):
+    """One line for each message, whatever names of files are in it."""
+
+    def formatMessage(self, record: logging.LogRecord) -> str:  # noqa: N802 - logging's own name
+        return super().formatMessage(record).translate(_ESCAPES)
+
+
+_ESCAPES = {code: f"\\x{code:02x}" for code in (*range(32), *range(127, 160))}
+
+
+def _log_uncaught(kind: type[BaseException], error: BaseException, traceback: TracebackType | None) -> None:
+    if issubclass(kind, Exception):
+        logging.getLogger(__name__).critical("The process ends", exc_info=(kind, error, traceback))
+    else:
+        sys.__excepthook__(kind, error, traceback)
 
 
 def _add_request_id(record: logging.LogRecord) -> bool:

@@ -2,20 +2,29 @@
 
 from __future__ import annotations
 
+import contextlib
+from collections.abc import AsyncGenerator
+from typing import TYPE_CHECKING
+
 import functions_framework.aio
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
 from shared.errors import ServiceError
-from shared.http import endpoint
+from shared.http import endpoint, event_stream, while_connected
 from shared.logs import request_id
+
+if TYPE_CHECKING:
+    from functions.search.search import Prepared
+    from shared.runtime import Runtime
 
 
 @functions_framework.aio.http
 @endpoint
 async def search(request: Request) -> Response:
-    """Answer `GET ?q=...&store=...` and `POST {"query": ..., "store": ...}`."""
+    """Answer `GET ?q=...&store=...` and `POST {"query": ..., "store": ...}`, at once or as server-sent events."""
     from functions.search.models import SearchRequest
+    from functions.search.search import prepare
     from functions.search.search import search as answer
     from shared.reading import read_json, read_query
     from shared.runtime import runtime
@@ -26,5 +35,20 @@ async def search(request: Request) -> Response:
         asked = read_query(request, SearchRequest)
     else:
         raise ServiceError("METHOD_NOT_ALLOWED", "Ask with GET or POST.", headers={"Allow": "GET, POST"})
-    found = await answer(await runtime(), asked, request_id.get() or "")
+    parts = await runtime()
+    prepared = await prepare(parts, asked, request_id.get() or "")
+    if asked.stream or "text/event-stream" in request.headers.get("accept", ""):
+        return await event_stream(request, _events(parts, prepared))
+    found = await while_connected(request, answer(parts, prepared))
     return JSONResponse(found.model_dump())
+
+
+async def _events(runtime: Runtime, prepared: Prepared) -> AsyncGenerator[tuple[str, str], None]:
+    """The events of a stream: `text` as it is written, `retracted` where it rests on nothing, the whole `answer`."""
+    from functions.search.models import Retracted, Text
+    from functions.search.search import stream
+
+    async with contextlib.aclosing(stream(runtime, prepared)) as found:
+        async for event in found:
+            name = "text" if isinstance(event, Text) else "retracted" if isinstance(event, Retracted) else "answer"
+            yield name, event.model_dump_json()

@@ -42,6 +42,11 @@ class SearchRequest(BaseModel):
         None, max_length=2000, description='Which documents to look at, for example `type = "pdf"` (AIP-160).'
     )
 
+    stream: bool = Field(
+        False,
+        description="Send the answer as it is written, as server-sent events; `Accept: text/event-stream` does too.",
+    )
+
     @property
     def every_store(self) -> list[str]:
         """The stores to search, each once."""
@@ -92,3 +97,15 @@ class SearchAnswer(BaseModel):
     usage: Usage
     cached: bool
     request_id: str
+
+
+class Text(BaseModel):
+    """A stream's `text` event: a further piece of the answer, which may yet be taken back."""
+
+    text: str
+
+
+class Retracted(BaseModel):
+    """A stream's `retracted` event: all text so far rests on nothing, and this stands instead."""
+
+    message: str

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import contextlib
+from collections.abc import AsyncGenerator, Iterator, Mapping
+from dataclasses import dataclass, replace
 from pathlib import PurePosixPath
 from urllib.parse import quote, urlsplit
 
 from google.genai import types
 
-from functions.search.models import Citation, SearchAnswer, SearchRequest, Source, Usage
+from functions.search.models import Citation, Retracted, SearchAnswer, SearchRequest, Source, Text, Usage
 from shared.errors import ServiceError
 from shared.failures import Permanent
-from shared.gemini.grounding import Grounded, Passage, Support, read_grounding
+from shared.gemini.grounding import Grounded, Passage, Support, gathered, read_grounding, text_of
+from shared.names import DEFAULT_STORE, is_document, store_of
 from shared.runtime import Runtime
 from shared.settings import Settings
 
@@ -29,51 +32,119 @@ TRY_AGAIN = {
 """How a model ends when it stumbled over the search tool; asking once more usually helps."""
 
 
-async def search(runtime: Runtime, request: SearchRequest, request_id: str) -> SearchAnswer:
-    """The answer to a question, with sources and citations.
+@dataclass(frozen=True, slots=True)
+class Prepared:
+    """A question that can be put to Gemini: where to look, and what was answered before."""
 
-    Raises ServiceError for a question or a store that cannot be, and DependencyFailure where Gemini fails.
-    """
+    request: SearchRequest
+    request_id: str
+    resources: Mapping[str, str]
+    """The resource name of each store."""
+    model: str
+    config: types.GenerateContentConfig
+    stamp: str | None
+    kept: SearchAnswer | None
+
+    @property
+    def key(self) -> tuple[str, str, str]:
+        """What makes two questions the same."""
+        return self.request.query, self.model, self.config.model_dump_json()
+
+
+async def prepare(runtime: Runtime, request: SearchRequest, request_id: str) -> Prepared:
+    """Check a question and find its stores. Raises ServiceError for a question or a store that cannot be."""
     if not request.query:
         raise ServiceError("EMPTY_SEARCH_QUERY", "The question is empty. Put it into `query` (or `q`).")
     stamp = await runtime.answers.stamp()
-    resources = await _resources(runtime, request.every_store)
-    model = request.model or runtime.settings.default_model
-    config = _config(request, list(resources.values()), runtime.settings)
-    question = (request.query, model, config.model_dump_json())
-    kept: SearchAnswer | None = runtime.answers.get(stamp, question)
+    resources = {store: await _resource(runtime, store) for store in request.every_store}
+    asked = Prepared(
+        request=request,
+        request_id=request_id,
+        resources=resources,
+        model=request.model or runtime.settings.default_model,
+        config=_config(request, list(resources.values()), runtime.settings),
+        stamp=stamp,
+        kept=None,
+    )
+    kept: SearchAnswer | None = runtime.answers.get(stamp, asked.key)
     if kept:
-        return kept.model_copy(update={"cached": True, "usage": Usage(), "request_id": request_id})
-    try:
-        response = await runtime.gemini.generate(model, request.query, config)
+        kept = kept.model_copy(update={"cached": True, "usage": Usage(), "request_id": request_id})
+    return replace(asked, kept=kept)
+
+
+async def search(runtime: Runtime, asked: Prepared) -> SearchAnswer:
+    """The answer to a question, with sources and citations. Raises ServiceError, DependencyFailure."""
+    if asked.kept:
+        return asked.kept
+    with _refusals(asked.request):
+        response = await runtime.gemini.generate(asked.model, asked.request.query, asked.config)
         if _stumbled(response):
-            response = await runtime.gemini.generate(model, request.query, config)
-    except Permanent as error:
-        raise _refused(request, error) from error
+            response = await runtime.gemini.generate(asked.model, asked.request.query, asked.config)
+    return _answered(runtime, asked, response)
+
+
+async def stream(runtime: Runtime, asked: Prepared) -> AsyncGenerator[Text | Retracted | SearchAnswer, None]:
+    """The answer to a question as it is written, and at last the whole of it. Raises ServiceError, DependencyFailure.
+
+    Gemini says only at the end what an answer rests on, so text that was shown may have to be taken back.
+    """
+    if asked.kept:
+        yield Text(text=asked.kept.answer)
+        yield asked.kept
+        return
+    shown = ""
+    for last_try in (False, True):
+        pieces: list[types.GenerateContentResponse] = []
+        with _refusals(asked.request):
+            source = runtime.gemini.generate_stream(asked.model, asked.request.query, asked.config)
+            async with contextlib.aclosing(source):
+                async for piece in source:
+                    pieces.append(piece)
+                    if text := text_of(piece):
+                        shown += text
+                        yield Text(text=text)
+        response = gathered(pieces)
+        if shown or last_try or not _stumbled(response):
+            break
+    answer = _answered(runtime, asked, response)
+    if shown and not answer.grounded:
+        yield Retracted(message=answer.answer)
+    elif not shown:
+        yield Text(text=answer.answer)
+    yield answer
+
+
+def _answered(runtime: Runtime, asked: Prepared, response: types.GenerateContentResponse) -> SearchAnswer:
+    """The answer that a response makes, which is kept for the next who asks."""
     answer = compose(
         read_grounding(response),
-        request=request,
-        model=response.model_version or model,
+        request=asked.request,
+        model=response.model_version or asked.model,
         usage=_usage(response.usage_metadata),
-        store_names={resource: store for store, resource in resources.items()},
+        store_names={resource: store for store, resource in asked.resources.items()},
         documents_place=runtime.settings.documents_place,
-        request_id=request_id,
+        request_id=asked.request_id,
     )
-    runtime.answers.keep(stamp, question, answer)
+    runtime.answers.keep(asked.stamp, asked.key, answer)
     return answer
 
 
-async def _resources(runtime: Runtime, stores: list[str]) -> dict[str, str]:
-    found: dict[str, str] = {}
-    for store in stores:
-        resource = await runtime.stores.resource(store)
-        if resource is None:
+async def _resource(runtime: Runtime, store: str) -> str:
+    """The resource name of a store. Raises ServiceError that says whether there is such a folder at all."""
+    resource = await runtime.stores.resource(store)
+    if resource:
+        return resource
+    folder = "" if store == DEFAULT_STORE else f"{store}/"
+    async for info in runtime.documents.list(folder):
+        if is_document(info.name) and store_of(info.name) == store:
             raise ServiceError(
-                "STORE_NOT_FOUND",
-                f"There is no store {store!r} yet. A store begins when the first document in its folder is indexed.",
+                "STORE_NOT_READY",
+                f"No document of store {store!r} can be searched yet; /api/documents?store={quote(store)} says why.",
             )
-        found[store] = resource
-    return found
+    raise ServiceError(
+        "STORE_NOT_FOUND",
+        f"There is no store {store!r}. Put a document into a folder of that name; /api/stores lists the stores.",
+    )
 
 
 def _config(request: SearchRequest, resources: list[str], settings: Settings) -> types.GenerateContentConfig:
@@ -95,10 +166,15 @@ def _stumbled(response: types.GenerateContentResponse) -> bool:
     return candidate.finish_reason in TRY_AGAIN or not read_grounding(response).text
 
 
-def _refused(request: SearchRequest, error: Permanent) -> ServiceError:
-    if request.metadata_filter:
-        return ServiceError("INVALID_METADATA_FILTER", f"The metadata_filter cannot be used. {error}")
-    return ServiceError("BAD_REQUEST", str(error))
+@contextlib.contextmanager
+def _refusals(request: SearchRequest) -> Iterator[None]:
+    """Say what it means for the sender that Gemini finds the request wrong."""
+    try:
+        yield
+    except Permanent as error:
+        if request.metadata_filter:
+            raise ServiceError("INVALID_METADATA_FILTER", f"The metadata_filter cannot be used. {error}") from error
+        raise ServiceError("BAD_REQUEST", str(error)) from error
 
 
 def compose(

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+import contextlib
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from enum import Enum
 from functools import partial
 from pathlib import Path
-from typing import TypeVar
+from typing import TypeVar, cast
 
 import httpx2
 from google import genai
@@ -22,6 +23,7 @@ from tenacity import (
     wait_random_exponential,
 )
 
+from shared.buckets import MetadataValue
 from shared.failures import Misconfigured, Permanent, Transient
 from shared.gemini import mime
 from shared.gemini.failures import classify, key_refused, not_there, unreadable
@@ -114,7 +116,9 @@ class Gemini:
         config = types.DeleteFileSearchStoreConfig(force=True)
         await self._delete(lambda client: client.aio.file_search_stores.delete(name=store, config=config))
 
-    async def upload(self, store: str, path: Path, *, display_name: str, metadata: Mapping[str, str]) -> Uploaded:
+    async def upload(
+        self, store: str, path: Path, *, display_name: str, metadata: Mapping[str, MetadataValue]
+    ) -> Uploaded:
         """Send a file to a store; it answers no question before its document is ACTIVE.
 
         The file's own name must be ASCII (it goes into a header) and end as its type does in `mime.MIME_TYPES`: a type
@@ -179,6 +183,30 @@ class Gemini:
             timeout=GENERATE_TIMEOUT,
         )
 
+    async def generate_stream(
+        self, model: str, question: str, config: types.GenerateContentConfig
+    ) -> AsyncGenerator[types.GenerateContentResponse, None]:
+        """Ask a model, and get its answer in pieces as it is written; closing this ends the call.
+
+        Raises Permanent where Gemini finds the request itself wrong. What fails after the first piece is not retried.
+        """
+        pieces, piece = await self._call(
+            partial(_begin_stream, model=model, question=question, config=config), timeout=GENERATE_TIMEOUT
+        )
+        async with contextlib.aclosing(pieces):
+            while piece is not None:
+                yield piece
+                piece = await self._next_piece(pieces)
+
+    async def _next_piece(
+        self, pieces: AsyncGenerator[types.GenerateContentResponse, None]
+    ) -> types.GenerateContentResponse | None:
+        try:
+            async with asyncio.timeout(GENERATE_TIMEOUT):
+                return await anext(pieces, None)
+        except Exception as error:
+            raise classify(error) from error
+
     async def _delete(self, call: Call[object]) -> None:
         try:
             await self._call(call)
@@ -242,6 +270,19 @@ async def _page_of_documents(
     return await client.aio.file_search_stores.documents.list(parent=store, config=config)
 
 
+async def _begin_stream(
+    client: genai.Client, *, model: str, question: str, config: types.GenerateContentConfig
+) -> tuple[AsyncGenerator[types.GenerateContentResponse, None], types.GenerateContentResponse | None]:
+    """The stream and its first piece: the request is only sent when that is asked for."""
+    stream = await client.aio.models.generate_content_stream(model=model, contents=question, config=config)
+    pieces = cast(AsyncGenerator[types.GenerateContentResponse, None], stream)
+    try:
+        return pieces, await anext(pieces, None)
+    except BaseException:
+        await pieces.aclose()
+        raise
+
+
 def _wait_before_retry(state: RetryCallState) -> float:
     error = state.outcome.exception() if state.outcome else None
     asked = error.retry_after if isinstance(error, Transient) else None
@@ -251,8 +292,16 @@ def _wait_before_retry(state: RetryCallState) -> float:
 _backoff = wait_random_exponential(multiplier=0.5, max=MAX_RETRY_DELAY)
 
 
-def _custom_metadata(metadata: Mapping[str, str]) -> list[types.CustomMetadata]:
-    return [types.CustomMetadata(key=key, string_value=value) for key, value in metadata.items() if value]
+def _custom_metadata(metadata: Mapping[str, MetadataValue]) -> list[types.CustomMetadata]:
+    return [_entry(key, value) for key, value in metadata.items() if value not in ("", ())]
+
+
+def _entry(key: str, value: MetadataValue) -> types.CustomMetadata:
+    if isinstance(value, tuple):
+        return types.CustomMetadata(key=key, string_list_value=types.StringList(values=list(value)))
+    if isinstance(value, str):
+        return types.CustomMetadata(key=key, string_value=value)
+    return types.CustomMetadata(key=key, numeric_value=value)
 
 
 def _uploaded(store: str, operation: types.UploadToFileSearchStoreOperation) -> Uploaded:

@@ -6,6 +6,7 @@ our own metadata, which comes back with each chunk, says which object a passage 
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from google.genai import types
@@ -47,7 +48,7 @@ class Grounded:
 def read_grounding(response: types.GenerateContentResponse) -> Grounded:
     """The answer in a response, whatever is missing from it."""
     candidate = response.candidates[0] if response.candidates else None
-    text = _text_of(candidate)
+    text = text_of(response)
     found = candidate.grounding_metadata if candidate else None
     passages: dict[Passage, int] = {}
     places: list[int] = []
@@ -58,8 +59,25 @@ def read_grounding(response: types.GenerateContentResponse) -> Grounded:
     return Grounded(text, tuple(passages), tuple(support for support in supports if support))
 
 
-def _text_of(candidate: types.Candidate | None) -> str:
+def gathered(pieces: Sequence[types.GenerateContentResponse]) -> types.GenerateContentResponse:
+    """The pieces of a stream as the one response that they make; grounding comes with the last, as a rule."""
+    candidates = [piece.candidates[0] for piece in pieces if piece.candidates]
+    last = pieces[-1] if pieces else types.GenerateContentResponse()
+    if not candidates:
+        return last
+    grounding = [candidate.grounding_metadata for candidate in candidates if candidate.grounding_metadata]
+    text = "".join(map(text_of, pieces))
+    whole = types.Candidate(
+        content=types.Content(role="model", parts=[types.Part(text=text)]),
+        finish_reason=candidates[-1].finish_reason,
+        grounding_metadata=grounding[-1] if grounding else None,
+    )
+    return last.model_copy(update={"candidates": [whole]})
+
+
+def text_of(response: types.GenerateContentResponse) -> str:
     """The concatenated text parts; parts of other kinds and the model's thoughts are not the answer."""
+    candidate = response.candidates[0] if response.candidates else None
     parts = (candidate.content.parts if candidate and candidate.content else None) or []
     return "".join(part.text for part in parts if part.text and not part.thought)
 

@@ -1,0 +1,165 @@
+"""Taking files in: every document that comes over HTTP is checked, kept in the bucket and handed to the pump here."""
+
+from __future__ import annotations
+
+import asyncio
+import re
+from collections.abc import AsyncIterable, AsyncIterator
+from urllib.parse import quote
+
+from pydantic import BaseModel, Field
+from starlette.requests import Request
+
+from flamehaven.pump import Pump
+from functions.ingest.acceptance import GEMINI_MAX_BYTES, refusal
+from shared.buckets import InvalidObjectName, ObjectInfo
+from shared.buckets.metadata_file import MAX_BYTES, parse_metadata
+from shared.errors import ServiceError
+from shared.logs import request_id
+from shared.names import described_by, object_problem, store_of
+from shared.records import Reason, Status
+from shared.runtime import Runtime
+
+MAX_WAIT = 60
+"""Seconds that a sender may wait for the final state."""
+_WAIT = re.compile(r'(?:^|[,;])\s*wait\s*=\s*"?(\d{1,9})"?\s*(?=$|[,;])', re.IGNORECASE)
+
+
+class Accepted(BaseModel):
+    """A file that is in the bucket now; `status` is final where the sender waited for it, else see `status_url`."""
+
+    status: str = Field(description="`accepted`, or after a wait `indexed` or `failed`.")
+    reason: Reason | None = Field(description="Why it could not be indexed; null unless `status` is `failed`.")
+    object: str = Field(description="The document's name in the bucket.")
+    store: str
+    filename: str
+    size: int = Field(description="Bytes.")
+    size_mb: float
+    status_url: str
+    message: str
+    request_id: str
+
+    @property
+    def http_status(self) -> int:
+        """200 once everything is done, 202 before."""
+        return 202 if self.status == "accepted" else 200
+
+
+def seconds_to_wait(request: Request) -> int | None:
+    """What `Prefer: wait=N` asks for (RFC 7240, section 4.3), at most `MAX_WAIT`; None where it asks for nothing."""
+    found = _WAIT.search(",".join(request.headers.getlist("prefer")))
+    return min(int(found[1]), MAX_WAIT) if found else None
+
+
+def applied(waited: int | None) -> dict[str, str]:
+    """The header that says which preference was kept (RFC 7240, section 3)."""
+    return {} if waited is None else {"Preference-Applied": f"wait={waited}"}
+
+
+def content_length(request: Request) -> int:
+    """The bytes that a request's body is said to have; 0 where nothing is said."""
+    declared = request.headers.get("content-length", "")
+    return int(declared) if declared.isdecimal() else 0
+
+
+def largest_file(parts: Runtime) -> int:
+    """The largest document that is taken, in bytes."""
+    return min(parts.settings.max_file_bytes, GEMINI_MAX_BYTES)
+
+
+async def keep(
+    parts: Runtime, pump: Pump, name: str, data: AsyncIterable[bytes], *, size: int | None = None
+) -> ObjectInfo:
+    """Keep a document as the object `name`, and have it indexed.
+
+    `size` is what its sender says, in bytes. Raises ServiceError, and keeps nothing, for a name, a type or a size that
+    cannot be.
+    """
+    if problem := object_problem(name):
+        raise ServiceError("INVALID_FILENAME", problem)
+    _check(name, 1 if size is None else size, parts)
+    info = await _put(parts, name, _checked(name, data, parts))
+    await pump.add(name, request_id.get())
+    return info
+
+
+async def keep_metadata(parts: Runtime, pump: Pump, name: str, data: AsyncIterable[bytes]) -> ObjectInfo:
+    """Keep the metadata file `name`, and have the document that it describes indexed with it. Raises ServiceError."""
+    document = described_by(name)
+    if problem := object_problem(document):
+        raise ServiceError("INVALID_FILENAME", problem)
+    content = bytearray()
+    async for part in data:
+        content += part
+        if len(content) > MAX_BYTES:
+            raise ServiceError("FILE_SIZE_EXCEEDED", f"A metadata file has at most {MAX_BYTES:,} bytes.")
+    metadata, notes = parse_metadata(bytes(content))
+    if notes and not metadata:
+        raise ServiceError("INVALID_METADATA", " ".join(notes))
+    info = await _put(parts, name, bytes(content))
+    await pump.add(document, request_id.get())
+    return info
+
+
+async def accepted(parts: Runtime, info: ObjectInfo, *, wait: int | None) -> Accepted:
+    """What to tell the sender of an object that was kept, after at most `wait` seconds."""
+    status, reason = Status.PENDING, None
+    if wait and info.name == described_by(info.name):
+        status, reason = await _settled(parts, info, wait)
+    what = "file" if info.name == described_by(info.name) else "metadata"
+    messages = {Status.INDEXED: "The document is searchable.", Status.FAILED: reason.message if reason else ""}
+    return Accepted(
+        status="accepted" if status is Status.PENDING else status,
+        reason=reason,
+        object=info.name,
+        store=store_of(info.name),
+        filename=info.name.rpartition("/")[2],
+        size=info.size,
+        size_mb=round(info.size / (1 << 20), 3),
+        status_url=document_url(described_by(info.name)),
+        message=messages.get(status, f"The {what} is kept, and will be searchable in a moment."),
+        request_id=request_id.get() or "",
+    )
+
+
+def document_url(name: str) -> str:
+    """Where this API tells of a document."""
+    return f"/api/documents/{quote(name)}"
+
+
+async def _put(parts: Runtime, name: str, data: bytes | AsyncIterable[bytes]) -> ObjectInfo:
+    try:
+        return await parts.documents.put(name, data)
+    except InvalidObjectName as error:
+        raise ServiceError("INVALID_FILENAME", str(error)) from error
+
+
+async def _checked(name: str, data: AsyncIterable[bytes], parts: Runtime) -> AsyncIterator[bytes]:
+    """The parts of a file, whose real size is checked too: an error that is raised in here keeps it from being kept."""
+    size = 0
+    async for part in data:
+        size += len(part)
+        if size > largest_file(parts):
+            _check(name, size, parts)
+        yield part
+    _check(name, size, parts)
+
+
+def _check(name: str, size: int, parts: Runtime) -> None:
+    if refused := refusal(name, size, parts.settings.max_file_bytes):
+        raise ServiceError(refused.code, refused.message)
+
+
+async def _settled(parts: Runtime, info: ObjectInfo, seconds: int) -> tuple[Status, Reason | None]:
+    """The final state of this version of an object; PENDING where it is not there within `seconds`."""
+    delay = 0.02
+    try:
+        async with asyncio.timeout(seconds):
+            while True:
+                saved = await parts.records.get(info.name)
+                if saved and saved.record.version == info.version and saved.record.status is not Status.PENDING:
+                    return saved.record.status, saved.record.reason
+                await asyncio.sleep(delay)
+                delay = min(delay * 1.5, 0.5)
+    except TimeoutError:
+        return Status.PENDING, None

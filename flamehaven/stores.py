@@ -1,0 +1,181 @@
+"""Stores over HTTP: what there is, and changes to a store as a whole."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+
+from flamehaven.documents import delete_object, objects_of, status_of
+from functions.ingest.worker import reconciler_of
+from shared.buckets import ObjectInfo
+from shared.errors import ServiceError
+from shared.http import endpoint
+from shared.logs import request_id
+from shared.names import is_document, store_of, store_problem
+from shared.reading import read_json, read_query
+from shared.records import Snapshot
+from shared.runtime import Runtime, runtime
+
+PARALLEL = 16
+"""Objects that one request changes at once."""
+
+
+class StoreSummary(BaseModel):
+    """A store, and how far its documents have come."""
+
+    resource: str | None = Field(description="What Gemini calls it; null while nothing in it was indexed.")
+    documents: int = 0
+    indexed: int = 0
+    pending: int = 0
+    failed: int = 0
+    size_bytes: int = 0
+
+
+class StoreList(BaseModel):
+    """Every store by its name."""
+
+    status: Literal["success"] = "success"
+    count: int
+    stores: dict[str, StoreSummary]
+    request_id: str
+
+
+class StoreRequest(BaseModel):
+    """A store to make."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    name: str = Field(min_length=1, max_length=255)
+
+
+class StoreMade(BaseModel):
+    """A store that is there now."""
+
+    status: Literal["success"] = "success"
+    store_name: str
+    resource: str
+    request_id: str
+
+
+class StoreDeletion(BaseModel):
+    """How to delete a store."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    force: bool = Field(False, description="Delete it with its documents; without, only an empty store is deleted.")
+
+
+class StoreChange(BaseModel):
+    """What happens to a store, and to how many documents of it."""
+
+    status: Literal["success", "accepted"]
+    store: str
+    documents: int
+    request_id: str
+
+
+@endpoint
+async def list_stores(request: Request) -> Response:
+    """List the stores: the folders of the bucket, and those that were made and hold nothing."""
+    parts = await runtime()
+    stores = {record.store: StoreSummary(resource=record.resource) for record in await parts.stores.all()}
+    record_of = await parts.records.snapshot()
+    async for info in parts.documents.list():
+        if is_document(info.name):
+            await _count(stores.setdefault(store_of(info.name), StoreSummary(resource=None)), info, record_of)
+    answer = StoreList(count=len(stores), stores=dict(sorted(stores.items())), request_id=request_id.get() or "")
+    return JSONResponse(answer.model_dump())
+
+
+@endpoint
+async def make_store(request: Request) -> Response:
+    """Make a store, so that it can be searched before there is anything in it."""
+    asked, parts = await read_json(request, StoreRequest), await runtime()
+    _check(asked.name)
+    known = await parts.stores.resource(asked.name)
+    answer = StoreMade(
+        store_name=asked.name,
+        resource=known or await parts.stores.ensure(asked.name),
+        request_id=request_id.get() or "",
+    )
+    return JSONResponse(answer.model_dump(), status_code=200 if known else 201)
+
+
+@endpoint
+async def delete_store(request: Request) -> Response:
+    """Delete a store, with `force` also one that holds documents: they are deleted from the bucket."""
+    asked, parts, store = read_query(request, StoreDeletion), await runtime(), request.path_params["store"]
+    objects = await _objects(parts, store)
+    if objects and not asked.force:
+        size = sum(info.size for info in objects)
+        raise ServiceError(
+            "RESOURCE_CONFLICT",
+            f"Store {store!r} holds {len(objects)} documents ({size:,} bytes). To delete them too, add force=true.",
+            details={"documents": len(objects), "size_bytes": size},
+        )
+
+    async def delete(info: ObjectInfo) -> None:
+        await delete_object(parts, info.name)
+        await request.app.state.pump.add(info.name, request_id.get())
+
+    await _for_each(objects, delete)
+    await parts.stores.delete(store)
+    return _changed("success", store, len(objects))
+
+
+@endpoint
+async def reindex_store(request: Request) -> Response:
+    """Index every document of a store anew; until that is done each answers as before."""
+    parts, store = await runtime(), request.path_params["store"]
+    objects = await _objects(parts, store)
+    reconciler = reconciler_of(parts)
+
+    async def renew(info: ObjectInfo) -> None:
+        await reconciler.renew(info.name)
+        await request.app.state.pump.add(info.name, request_id.get())
+
+    await _for_each(objects, renew)
+    return _changed("accepted", store, len(objects), http_status=202)
+
+
+async def _objects(parts: Runtime, store: str) -> list[ObjectInfo]:
+    """The documents of a store. Raises ServiceError where there is no such store."""
+    _check(store)
+    objects = await objects_of(parts, store)
+    if not objects and await parts.stores.resource(store) is None:
+        raise ServiceError("STORE_NOT_FOUND", f"There is no store {store!r}; /api/stores lists the stores.")
+    return objects
+
+
+async def _count(summary: StoreSummary, info: ObjectInfo, record_of: Snapshot) -> None:
+    summary.documents += 1
+    summary.size_bytes += info.size
+    status = status_of(info, await record_of(info.name))
+    setattr(summary, status, getattr(summary, status) + 1)
+
+
+async def _for_each(objects: list[ObjectInfo], act: Callable[[ObjectInfo], Awaitable[None]]) -> None:
+    remaining = iter(objects)
+
+    async def work() -> None:
+        for info in remaining:
+            await act(info)
+
+    async with asyncio.TaskGroup() as group:
+        for _ in range(PARALLEL):
+            group.create_task(work())
+
+
+def _check(store: str) -> None:
+    if problem := store_problem(store):
+        raise ServiceError("INVALID_FILENAME", problem)
+
+
+def _changed(status: Literal["success", "accepted"], store: str, documents: int, *, http_status: int = 200) -> Response:
+    answer = StoreChange(status=status, store=store, documents=documents, request_id=request_id.get() or "")
+    return JSONResponse(answer.model_dump(), status_code=http_status)
