@@ -69,7 +69,7 @@ def _add_routes(app: FastAPI) -> None:
     add("/api/upload/single", "POST", uploads.upload_single, openapi.takes_form("file"), kept)
     add("/api/upload/multiple", "POST", uploads.upload_multiple, openapi.takes_form("files", several=True), several)
 
-    document, named = "/api/documents/{object:path}", takes_path("object")
+    document, named = "/api/documents/{object:object}", takes_path("object")
     page = gives(documents.DocumentPage, errors=(422, 503))
     add("/api/documents", "GET", documents.list_documents, takes_query(documents.DocumentQuery), page)
     changed = gives(documents.DocumentChange, 202, errors=(404, 503))

@@ -5,8 +5,10 @@ from __future__ import annotations
 from datetime import datetime
 from pathlib import PurePosixPath
 from typing import Literal
+from urllib.parse import unquote
 
 from pydantic import BaseModel, ConfigDict, Field
+from starlette.convertors import Convertor, register_url_convertor
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
@@ -104,7 +106,7 @@ async def get_document(request: Request) -> Response:
 async def put_document(request: Request) -> Response:
     """Put the body into the bucket as this object; `NAME.metadata.json` describes the document `NAME`."""
     parts, pump, wait = await runtime(), request.app.state.pump, seconds_to_wait(request)
-    name = request.path_params["object"]
+    name = _name(request)
     if name.endswith(METADATA_SUFFIX):
         info = await keep_metadata(parts, pump, name, request.stream())
     else:
@@ -179,9 +181,33 @@ def _wanted(name: str, asked: DocumentQuery) -> bool:
     )
 
 
+class ObjectName(Convertor[str]):
+    """The part of a path that is an object's name: everything, line breaks too."""
+
+    regex = r"[\s\S]*"
+
+    def convert(self, value: str) -> str:
+        return value
+
+    def to_string(self, value: str) -> str:
+        return value
+
+
+register_url_convertor("object", ObjectName())
+
+
+def _name(request: Request) -> str:
+    """The object that a request's path names. Raises ServiceError where it is no UTF-8: servers replace what is not."""
+    try:
+        unquote(request.scope["raw_path"].decode("ascii"), errors="strict")
+    except UnicodeDecodeError:
+        raise ServiceError("INVALID_FILENAME", "The name in the path is not valid UTF-8.") from None
+    return str(request.path_params["object"])
+
+
 async def _existing(parts: Runtime, request: Request) -> ObjectInfo:
     """The object that a request names. Raises ServiceError where there is no such document."""
-    name = request.path_params["object"]
+    name = _name(request)
     info = await parts.documents.stat(name) if is_document(name) else None
     if info is None:
         raise ServiceError("FILE_NOT_FOUND", f"There is no document {name!r} in the bucket.")

@@ -30,7 +30,7 @@ async def ingest(request: Request) -> Response:
 @endpoint
 async def sweep(request: Request) -> Response:
     """Reconcile everything, or with `dry_run` say what there is to reconcile; POST it now and then."""
-    from functions.ingest.models import SweepReport, SweepRequest
+    from functions.ingest.models import MAX_NAMED, SweepReport, SweepRequest
     from functions.ingest.sweep import preview
     from functions.ingest.worker import reconciler_of, settle_all
     from shared.reading import read_query
@@ -47,7 +47,7 @@ async def sweep(request: Request) -> Response:
     answer = SweepReport(
         objects=report.objects,
         outcomes=report.outcomes,
-        unsettled=report.unsettled,
+        unsettled=sorted(report.unsettled)[:MAX_NAMED],
         seconds=report.seconds,
         dry_run=asked.dry_run,
     )

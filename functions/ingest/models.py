@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from pydantic import BaseModel, ConfigDict, Field
 
+MAX_NAMED = 1000
+"""How many objects a report names."""
+
 
 class SweepRequest(BaseModel):
     """How far a sweep goes."""
@@ -19,6 +22,6 @@ class SweepReport(BaseModel):
 
     objects: int = Field(description="How many objects the bucket, the records or the stores know of.")
     outcomes: dict[str, int] = Field(description="How many of them ended in each outcome.")
-    unsettled: list[str] = Field(description="The objects that are to be seen to (again).")
+    unsettled: list[str] = Field(description=f"The objects to be seen to (again); the first {MAX_NAMED:,}.")
     seconds: float
     dry_run: bool
