@@ -21,7 +21,7 @@ from flamehaven.intake import (
     keep_metadata,
     seconds_to_wait,
 )
-from functions.ingest.worker import reconciler_of
+from functions.ingest.worker import renew
 from shared.buckets import MetadataValue, ObjectInfo
 from shared.errors import ServiceError
 from shared.gemini.mime import mime_type_of, suffix_of
@@ -132,7 +132,7 @@ async def retry_document(request: Request) -> Response:
     """Index the document anew, whether it failed or not; until that is done it answers as before."""
     parts = await runtime()
     info = await _existing(parts, request)
-    await reconciler_of(parts).renew(info.name)
+    await renew(parts, info.name)
     await request.app.state.pump.add(info.name, request_id.get())
     return _changed(info.name, "pending", "The document is being indexed anew.")
 

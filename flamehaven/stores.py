@@ -11,7 +11,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
 from flamehaven.documents import delete_object, objects_of, status_of
-from functions.ingest.worker import reconciler_of
+from functions.ingest.worker import renew
 from shared.buckets import ObjectInfo
 from shared.errors import ServiceError
 from shared.http import endpoint
@@ -133,13 +133,12 @@ async def reindex_store(request: Request) -> Response:
     """Index every document of a store anew; until that is done each answers as before."""
     parts, store = await runtime(), request.path_params["store"]
     objects = await _objects(parts, store)
-    reconciler = reconciler_of(parts)
 
-    async def renew(info: ObjectInfo) -> None:
-        await reconciler.renew(info.name)
+    async def index_anew(info: ObjectInfo) -> None:
+        await renew(parts, info.name)
         await request.app.state.pump.add(info.name, request_id.get())
 
-    await _for_each(objects, renew)
+    await _for_each(objects, index_anew)
     return _changed("accepted", store, len(objects), http_status=202)
 
 

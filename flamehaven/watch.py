@@ -25,6 +25,8 @@ BURST_MS = 1000
 """Milliseconds after which a burst is reported even while it goes on."""
 SWEEP_EVERY = 600.0
 """Seconds between sweeps."""
+RESTART_DELAY = 2.0
+"""Seconds before a watch that ended begins anew."""
 SOLE_RETRY = 5.0
 """Seconds after which a process that is not the one that watches asks again whether it should be."""
 
@@ -44,9 +46,6 @@ class DirectoryWatch:
 
     async def run(self) -> None:
         """Watch until cancelled; of several processes with one lock, one does."""
-        if not self._root.is_dir():
-            log.warning("The documents folder %s was not there, and has been made", self._root)
-            self._root.mkdir(parents=True, exist_ok=True)
         self._lock.parent.mkdir(parents=True, exist_ok=True)
         async with _sole(self._lock), asyncio.TaskGroup() as group:
             group.create_task(self._watch())
@@ -55,15 +54,53 @@ class DirectoryWatch:
     async def _watch(self) -> None:
         polling = False
         while True:
+            await self._root_there()
             try:
-                async for changes in awatch(
-                    self._root, watch_filter=None, step=QUIET_MS, debounce=BURST_MS, force_polling=polling
-                ):
-                    for change, path in sorted(changes):
-                        await self._changed(change, Path(path))
+                await self._follow(polling=polling)
+            except FileNotFoundError:
+                continue
             except OSError as error:
                 log.warning("The folder cannot be watched (%s); it is polled instead.", error)
                 polling = True
+            except Exception as error:  # watchfiles ends at a name that is not UTF-8, for one
+                cause = error.exceptions[0] if isinstance(error, ExceptionGroup) else error
+                log.warning("The watch of the folder begins anew: %s", cause)
+            await asyncio.sleep(RESTART_DELAY)
+            await self._look_at_everything()
+
+    async def _root_there(self) -> None:
+        """Wait until the folder is there: while it is not, its documents stay as they were."""
+        if await asyncio.to_thread(self._root.is_dir):
+            return
+        log.error("The documents folder %s is not there: mount or make it", self._root)
+        while not await asyncio.to_thread(self._root.is_dir):
+            await asyncio.sleep(RESTART_DELAY)  # noqa: ASYNC110 - nothing tells of a folder that is mounted
+        log.info("The documents folder %s is there again", self._root)
+
+    async def _follow(self, *, polling: bool) -> None:
+        """Pass changes on for as long as the folder is there."""
+        async for changes in awatch(
+            self._root,
+            watch_filter=None,
+            step=QUIET_MS,
+            debounce=BURST_MS,
+            force_polling=polling,
+            ignore_permission_denied=True,
+        ):
+            for change, path in sorted(changes):
+                if Path(path) == self._root and change is Change.deleted:
+                    return
+                await self._changed(change, Path(path))
+
+    async def _look_at_everything(self) -> None:
+        """See to what may have changed while nobody watched."""
+        try:
+            names = {info.name async for info in self._bucket.list() if is_document(info.name)}
+        except DependencyFailure:
+            return  # the folder is not there: the watch says so when it begins again
+        self._seen |= names
+        for name in names:
+            await self._pump.add(name)
 
     async def _changed(self, change: Change, path: Path) -> None:
         """A folder that came or went stands for everything in it: its files may not be reported one by one."""

@@ -1,4 +1,6 @@
-"""Who holds a lease, and whether a holder of this machine has died, so that nobody waits for its lease to expire.
+"""Who holds a lease, and whether a holder of this machine is gone, so that nobody waits for its lease to expire.
+
+A lease outlives its holder when the process died, and when it could not be given back: the disk was full, say.
 
 Taking a lease from a holder that lives after all is safe, only wasteful: it is what happens when a lease expires.
 """
@@ -8,26 +10,45 @@ from __future__ import annotations
 import os
 import secrets
 import socket
+from collections.abc import Iterator
+from contextlib import contextmanager
 from functools import cache
 from pathlib import Path
 
 _PROC = Path("/proc")
 
 
-@cache
-def this_process() -> str:
-    """A name for this process that no other has had: its machine, its process id, and when it started."""
-    pid = os.getpid()
-    return f"{_machine()}/{pid}/{_started(pid) or secrets.token_hex(4)}"
+_holding: set[str] = set()
+
+
+@contextmanager
+def holding() -> Iterator[str]:
+    """A name to hold leases under: no other has had it, and it is gone when the block ends or this process dies."""
+    holder = f"{_this_process()}/{secrets.token_hex(4)}"
+    _holding.add(holder)
+    try:
+        yield holder
+    finally:
+        _holding.discard(holder)
 
 
 def is_gone(holder: str) -> bool:
-    """Whether `holder` was a process of this machine and is no more; False where that cannot be known."""
-    machine, _, process = holder.partition("/")
-    pid, _, started = process.partition("/")
+    """Whether `holder` was of this machine and holds nothing any more; False where that cannot be known."""
+    process, _, _ = holder.rpartition("/")
+    if process == _this_process():
+        return holder not in _holding
+    machine, _, rest = process.partition("/")
+    pid, _, started = rest.partition("/")
     if machine != _machine() or not pid.isdecimal() or not _PROC.joinpath("self").exists():
         return False
     return _started(int(pid)) != started
+
+
+@cache
+def _this_process() -> str:
+    """A name for this process: its machine, its process id, and when it started."""
+    pid = os.getpid()
+    return f"{_machine()}/{pid}/{_started(pid) or secrets.token_hex(4)}"
 
 
 @cache

@@ -148,10 +148,16 @@ _CODES: Mapping[int, str] = {
     503: "SERVICE_UNAVAILABLE",
 }
 
+_MESSAGES = {
+    "Not Found": "There is nothing at this address; /docs lists what there is.",
+    "Method Not Allowed": "This address does not take this method; the Allow header lists those it takes.",
+}
+
 
 def _from_starlette(error: HTTPException) -> ServiceError:
     code = _CODES.get(error.status_code, "BAD_REQUEST" if error.status_code < 500 else "INTERNAL_ERROR")
-    return ServiceError(code, str(error.detail), headers=dict(error.headers or {}))
+    message = _MESSAGES.get(str(error.detail), str(error.detail))
+    return ServiceError(code, message, headers=dict(error.headers or {}))
 
 
 def _id_of(request: Request) -> str:

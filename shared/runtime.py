@@ -14,7 +14,6 @@ from shared.answers import AnswerCache
 from shared.buckets import ABSENT, Bucket, PreconditionFailed
 from shared.buckets.directory import DirectoryBucket
 from shared.content import clear_left
-from shared.holder import this_process
 from shared.records import Records
 from shared.settings import Settings, settings
 from shared.stores import Stores
@@ -38,7 +37,6 @@ class Runtime:
     answers: AnswerCache[Any]
     deployment: str
     backend: str
-    holder: str
 
 
 async def runtime() -> Runtime:
@@ -63,12 +61,16 @@ async def close_runtime() -> None:
 async def open_runtime(settings: Settings) -> Runtime:
     """Put a runtime together: says whose documents these are, and finds or makes this deployment's id."""
     await asyncio.to_thread(clear_left)
-    state = open_bucket(settings.state_place)
+    state, documents = open_bucket(settings.state_place), open_bucket(settings.documents_place)
+    if isinstance(state, DirectoryBucket):
+        await state.make()
+    if isinstance(documents, DirectoryBucket) and not settings.documents_url:
+        await documents.make()
     gemini, backend = await asyncio.to_thread(_open_gemini, settings)
     deployment = await _deployment(state)
     return Runtime(
         settings=settings,
-        documents=open_bucket(settings.documents_place),
+        documents=documents,
         state=state,
         records=Records(state),
         stores=Stores(state, gemini, deployment=deployment, backend=backend),
@@ -76,7 +78,6 @@ async def open_runtime(settings: Settings) -> Runtime:
         answers=AnswerCache(state, ttl=settings.cache_ttl_sec, size=settings.cache_max_size),
         deployment=deployment,
         backend=backend,
-        holder=this_process(),
     )
 
 

@@ -8,7 +8,7 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TypeVar
@@ -42,7 +42,12 @@ def free_port() -> int:
 
 @contextmanager
 def running(
-    command: list[str], *, environment: Mapping[str, str], url: str, log: Path, cwd: Path = ROOT
+    command: list[str],
+    *,
+    environment: Mapping[str, str],
+    url: str,
+    log: Path,
+    cwd: Path = ROOT,
 ) -> Iterator[subprocess.Popen[bytes]]:
     """Run a server until the block ends; it is ready once `url` answers at all."""
     inherited = {name: os.environ[name] for name in INHERITED if name in os.environ}
@@ -78,8 +83,8 @@ def _wait_until_ready(process: subprocess.Popen[bytes], url: str, log: Path, sec
 
 
 @contextmanager
-def flamehaven(data: Path, **settings: str) -> Iterator[Server]:
-    """`flamehaven serve` in development on the data folder, and a client for it."""
+def flamehaven(data: Path, *, prefix: Sequence[str] = (), **settings: str) -> Iterator[Server]:
+    """`flamehaven serve` in development on the data folder, started by `prefix`, and a client for it."""
     port = free_port()
     base = f"http://127.0.0.1:{port}"
     environment = {
@@ -90,7 +95,7 @@ def flamehaven(data: Path, **settings: str) -> Iterator[Server]:
         **settings,
     }
     data.mkdir(parents=True, exist_ok=True)
-    command = [sys.executable, "-m", "flamehaven.cli", "serve"]
+    command = [*prefix, sys.executable, "-m", "flamehaven.cli", "serve"]
     with (
         running(command, environment=environment, url=f"{base}/health/live", log=data / "server.log") as process,
         Server(process, base_url=base, timeout=30) as client,

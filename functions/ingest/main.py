@@ -31,8 +31,7 @@ async def ingest(request: Request) -> Response:
 async def sweep(request: Request) -> Response:
     """Reconcile everything, or with `dry_run` say what there is to reconcile; POST it now and then."""
     from functions.ingest.models import MAX_NAMED, SweepReport, SweepRequest
-    from functions.ingest.sweep import preview
-    from functions.ingest.worker import reconciler_of, settle_all
+    from functions.ingest.worker import look_at_all, settle_all
     from shared.reading import read_query
     from shared.runtime import runtime
 
@@ -40,10 +39,7 @@ async def sweep(request: Request) -> Response:
         raise ServiceError("METHOD_NOT_ALLOWED", "A sweep is started with POST.", headers={"Allow": "POST"})
     asked = read_query(request, SweepRequest)
     parts = await runtime()
-    if asked.dry_run:
-        report = await preview(reconciler_of(parts), parts.stores, store=asked.store)
-    else:
-        report = await settle_all(parts, store=asked.store)
+    report = await (look_at_all if asked.dry_run else settle_all)(parts, store=asked.store)
     answer = SweepReport(
         objects=report.objects,
         outcomes=report.outcomes,

@@ -51,6 +51,10 @@ class DirectoryBucket:
     def __init__(self, root: Path) -> None:
         self.root = root
 
+    async def make(self) -> None:
+        """Make the folder where it is missing. Nothing else does: a missing folder may be one that is not mounted."""
+        await asyncio.to_thread(self.root.mkdir, parents=True, exist_ok=True)
+
     async def stat(self, name: str) -> ObjectInfo | None:
         """The file as it is now; a file written within the last clock tick is looked at again once the tick is over,
 
@@ -137,7 +141,7 @@ class DirectoryBucket:
         fd = -1
         with _translating(name):
             try:
-                fd = os.open(self.root, os.O_RDONLY | os.O_DIRECTORY)
+                fd = self._open_root()
                 for folder in folders:
                     if create:
                         with contextlib.suppress(FileExistsError):
@@ -148,6 +152,13 @@ class DirectoryBucket:
             finally:
                 if fd >= 0:
                     os.close(fd)
+
+    def _open_root(self) -> int:
+        """The open folder of the bucket. That it is missing must not read as if every object had been deleted."""
+        try:
+            return os.open(self.root, os.O_RDONLY | os.O_DIRECTORY)
+        except (FileNotFoundError, NotADirectoryError) as error:
+            raise Misconfigured(f"The folder {self.root} is not there.") from error
 
     def _open_file(self, name: str) -> int:
         with self._parent(name) as (folder, leaf):
@@ -168,8 +179,9 @@ class DirectoryBucket:
             yield
 
     def _new_temporary(self) -> Path:
+        os.close(self._open_root())
         folder = self.root / ".tmp"
-        folder.mkdir(parents=True, exist_ok=True)
+        folder.mkdir(exist_ok=True)
         for left in folder.iterdir():
             with contextlib.suppress(FileNotFoundError):  # another process may clean up too
                 if time.time() - left.stat().st_mtime > STALE_UPLOAD:
@@ -212,6 +224,7 @@ class DirectoryBucket:
             raise PreconditionFailed(f"{name} has changed")
 
     def _walk(self, prefix: str) -> list[ObjectInfo]:
+        os.close(self._open_root())
         found: list[ObjectInfo] = []
         folders = [""]
         while folders:

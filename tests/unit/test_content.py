@@ -25,6 +25,7 @@ def temporary(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 async def test_the_copy_has_an_ascii_name_of_its_type_and_ends_with_its_use(tmp_path: Path, temporary: Path) -> None:
     bucket = DirectoryBucket(tmp_path / "documents")
+    await bucket.make()
     info = await bucket.put("hr/été.PDF", b"content")
     async with fetch(bucket, info, 100) as content:
         assert content.path.read_bytes() == b"content"
@@ -36,6 +37,7 @@ async def test_the_copy_has_an_ascii_name_of_its_type_and_ends_with_its_use(tmp_
 
 async def test_another_generation_and_one_that_is_too_large_are_not_copied(tmp_path: Path, temporary: Path) -> None:
     bucket = DirectoryBucket(tmp_path / "documents")
+    await bucket.make()
     old = await bucket.put("x.md", b"old")
     new = await bucket.put("x.md", b"newer")
     with pytest.raises(PreconditionFailed):

@@ -7,6 +7,7 @@ import os
 from pathlib import Path
 
 import pytest
+import pytest_asyncio
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -15,9 +16,11 @@ from shared.buckets.directory import DirectoryBucket
 from shared.failures import Misconfigured
 
 
-@pytest.fixture
-def bucket(tmp_path: Path) -> DirectoryBucket:
-    return DirectoryBucket(tmp_path / "root")
+@pytest_asyncio.fixture
+async def bucket(tmp_path: Path) -> DirectoryBucket:
+    bucket = DirectoryBucket(tmp_path / "root")
+    await bucket.make()
+    return bucket
 
 
 async def read(bucket: DirectoryBucket, name: str, generation: str | None = None) -> bytes:
@@ -135,7 +138,7 @@ async def test_nothing_outside_the_root_can_be_named_or_linked_to(bucket: Direct
     (tmp_path / "secret.txt").write_text("secret")
     (tmp_path / "folder").mkdir()
     (tmp_path / "folder" / "inner.txt").write_text("secret")
-    bucket.root.mkdir()
+    bucket.root.mkdir(exist_ok=True)
     (bucket.root / "file.txt").symlink_to(tmp_path / "secret.txt")
     (bucket.root / "folder").symlink_to(tmp_path / "folder")
     for name in ("file.txt", "folder/inner.txt", "../secret.txt", "a/../../secret.txt", "/etc/passwd", ""):
@@ -152,7 +155,7 @@ async def test_nothing_outside_the_root_can_be_named_or_linked_to(bucket: Direct
 
 
 async def test_what_is_no_regular_file_is_no_object(bucket: DirectoryBucket) -> None:
-    bucket.root.mkdir()
+    bucket.root.mkdir(exist_ok=True)
     os.mkfifo(bucket.root / "pipe.txt")
     (bucket.root / "folder.txt").mkdir()
     assert await bucket.stat("pipe.txt") is None
@@ -184,7 +187,7 @@ async def test_a_failed_upload_leaves_nothing_behind(bucket: DirectoryBucket) ->
 @pytest.mark.skipif(not Path("/sys").exists(), reason="needs Linux")
 async def test_a_folder_that_cannot_be_written_is_said_to_be_so(tmp_path: Path) -> None:
     with pytest.raises(Misconfigured, match="refuses"):
-        await DirectoryBucket(Path("/sys/flamehaven")).put("x", b"x")
+        await DirectoryBucket(Path("/sys/kernel")).put("x", b"x")
 
 
 async def test_the_stamp_of_a_folder_is_replaced_by_every_change_of_its_objects(bucket: DirectoryBucket) -> None:
@@ -202,3 +205,40 @@ async def test_the_stamp_of_a_folder_is_replaced_by_every_change_of_its_objects(
         stamps.append(await settled())
         assert await bucket.stamp("records/") == stamps[-1]
     assert len(set(stamps)) == 3
+
+
+async def test_a_folder_that_is_not_there_is_no_empty_bucket(tmp_path: Path) -> None:
+    bucket = DirectoryBucket(tmp_path / "not mounted")
+    for call in (bucket.stat("x"), bucket.put("x", b"x"), bucket.delete("x"), names(bucket)):
+        with pytest.raises(Misconfigured, match="not there"):
+            await call
+    assert not bucket.root.exists()
+
+
+async def test_an_object_s_metadata_is_what_the_file_beside_it_says(bucket: DirectoryBucket) -> None:
+    plain = await bucket.put("hr/x.md", b"text")
+    (bucket.root / "hr" / "x.md.metadata.json").write_text('{"author": "Ann", "year": 2026, "tags": ["a"], "no": null}')
+    described = await bucket.stat("hr/x.md")
+    assert described is not None
+    assert described.metadata == {"author": "Ann", "year": 2026, "tags": ("a",)}
+    assert len(described.metadata_notes) == 1
+    assert (plain.generation, plain.version) == (described.generation, plain.version)
+    assert described.version != plain.version
+    assert [info async for info in bucket.list("hr/x.md") if info.name == "hr/x.md"] == [described]
+    assert (await bucket.put("hr/x.md", b"text")).metadata == described.metadata
+    (bucket.root / "hr" / "x.md.metadata.json").write_text('{"author": "Bob"}')
+    changed = await bucket.stat("hr/x.md")
+    assert changed is not None
+    assert changed.version != described.version
+
+
+async def test_a_metadata_file_that_is_a_link_or_a_pipe_is_none(bucket: DirectoryBucket, tmp_path: Path) -> None:
+    (tmp_path / "secret.json").write_text('{"secret": "1"}')
+    for name in ("x.md", "y.md"):
+        await bucket.put(name, b"text")
+    (bucket.root / "x.md.metadata.json").symlink_to(tmp_path / "secret.json")
+    os.mkfifo(bucket.root / "y.md.metadata.json")
+    for name in ("x.md", "y.md"):
+        info = await bucket.stat(name)
+        assert info is not None
+        assert (dict(info.metadata), info.metadata_notes) == ({}, ())

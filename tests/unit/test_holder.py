@@ -8,18 +8,21 @@ from pathlib import Path
 
 import pytest
 
-from shared.holder import is_gone, this_process
+from shared.holder import holding, is_gone
 
 ROOT = Path(__file__).parents[2]
 
 
-def test_this_process_is_here() -> None:
-    assert not is_gone(this_process())
+def test_a_holder_of_this_process_is_gone_when_its_block_ends() -> None:
+    with holding() as one, holding() as other:
+        assert not is_gone(one)
+        assert one != other
+    assert is_gone(one)
 
 
 @pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="needs Linux's /proc")
 def test_a_process_is_gone_once_it_ended() -> None:
-    program = "from shared.holder import this_process; print(this_process(), flush=True); input()"
+    program = "from shared.holder import holding\nwith holding() as holder: print(holder, flush=True); input()"
     with subprocess.Popen(
         [sys.executable, "-c", program], cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
     ) as child:
@@ -32,6 +35,7 @@ def test_a_process_is_gone_once_it_ended() -> None:
         assert is_gone(holder)
 
 
-@pytest.mark.parametrize("holder", ["", "elsewhere/1/2", "elsewhere", f"{this_process().partition('/')[0]}/x/y"])
+@pytest.mark.parametrize("holder", ["", "elsewhere/1/2/3", "elsewhere", "{machine}/x/y/z", "{machine}/1"])
 def test_nothing_is_known_of_holders_elsewhere(holder: str) -> None:
-    assert not is_gone(holder)
+    with holding() as here:
+        assert not is_gone(holder.format(machine=here.partition("/")[0]))
