@@ -73,8 +73,8 @@ class DirectoryWatch:
         if await asyncio.to_thread(self._root.is_dir):
             return
         log.error("The documents folder %s is not there: mount or make it", self._root)
-        while not await asyncio.to_thread(self._root.is_dir):
-            await asyncio.sleep(RESTART_DELAY)  # noqa: ASYNC110 - nothing tells of a folder that is mounted
+        while not await asyncio.to_thread(self._root.is_dir):  # noqa: ASYNC110 - nothing tells of a mount
+            await asyncio.sleep(RESTART_DELAY)
         log.info("The documents folder %s is there again", self._root)
 
     async def _follow(self, *, polling: bool) -> None:

@@ -112,3 +112,27 @@ def test_an_upload_that_gemini_lost_is_sent_again_by_one_sweep(world: World) -> 
     world.events.clear()
     world.finish()
     assert world.records[NAME].status is Status.INDEXED
+
+
+def test_what_is_renewed_is_sent_again_and_answers_all_the_while(world: World) -> None:
+    world.put(NAME, "alpha")
+    run(world)
+    first = world.records[NAME].document
+    go_on(world, world.start(NAME, renew=True))
+    assert (world.records[NAME].status, world.records[NAME].document) == (Status.PENDING, first)
+    worker = run(world, until=lambda: noted(world))
+    assert first in world.index.documents_now
+    go_on(world, worker)
+    assert world.records[NAME].status is Status.INDEXED
+    assert list(world.index.documents_now) == [world.records[NAME].document]
+    assert world.records[NAME].document != first
+
+
+def test_what_is_being_indexed_is_not_renewed(world: World) -> None:
+    world.put(NAME, "alpha")
+    worker = run(world, until=lambda: noted(world))
+    before = world.records[NAME]
+    go_on(world, world.start(NAME, renew=True))
+    assert world.records[NAME] == before
+    go_on(world, worker)
+    assert world.records[NAME].status is Status.INDEXED
