@@ -14,6 +14,7 @@ from fastapi import FastAPI
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
+from starlette.routing import Match
 
 from flamehaven import documents, openapi, stores, uploads
 from flamehaven.intake import Accepted, largest_file
@@ -58,7 +59,15 @@ def _add_routes(app: FastAPI) -> None:
         extra = {key: value for part in described for key, value in part.items()}
         extra["parameters"] = [parameter for part in described for parameter in part.get("parameters", [])]
         name = f"{handler.__name__}_{method.lower()}" if handler is search else handler.__name__
-        app.add_api_route(path, handler, methods=[method], response_model=None, operation_id=name, openapi_extra=extra)
+        app.add_api_route(
+            path,
+            handler,
+            methods=[method],
+            status_code=int(next(iter(extra["responses"]))),
+            response_model=None,
+            operation_id=name,
+            openapi_extra=extra,
+        )
 
     answer = openapi.gives_search(errors=(400, 404, 409, 422, 502, 503))
     add("/api/search", "GET", search, takes_query(SearchRequest, {"query": "q"}), answer)
@@ -116,7 +125,15 @@ async def _refuse(request: Request, error: Exception) -> Response:
     async def refuse(request: Request) -> Response:
         raise error
 
+    if isinstance(error, HTTPException) and error.status_code == 405:
+        error.headers = {"Allow": ", ".join(sorted(_methods_of(request)))}
     return await refuse(request)
+
+
+def _methods_of(request: Request) -> set[str]:
+    """The methods that the request's path takes: each has a route of its own, and knows only itself."""
+    routes = [route for route in request.app.routes if route.matches(request.scope)[0] is not Match.NONE]
+    return {method for route in routes for method in getattr(route, "methods", None) or ()}
 
 
 @asynccontextmanager

@@ -74,13 +74,17 @@ def gives_accepted(model: type[BaseModel], *, errors: tuple[int, ...]) -> dict[s
 def gives_search(*, errors: tuple[int, ...]) -> dict[str, Any]:
     """`responses` of a search: the answer, or the events of a stream."""
     described = gives(SearchAnswer, errors=errors)
-    stream = (
-        "Server-sent events: `text` (Text) many times, `retracted` (Retracted) where it rests on nothing, and last "
-    )
-    stream += "`answer` (SearchAnswer); or `error` (ErrorBody)."
-    schema = {"type": "string", "description": stream}
-    schema["x-events"] = {"text": _ref(Text), "retracted": _ref(Retracted)}  # type: ignore[assignment]  # an extension
-    described["responses"]["200"]["content"]["text/event-stream"] = {"schema": schema}
+    data = "JSON: Text, Retracted, SearchAnswer or ErrorBody, in the order of the events' names."
+    event = {
+        "type": "object",
+        "description": "Many `text`; `retracted` where they turn out to rest on nothing; last `answer`, or `error`.",
+        "required": ["event", "data"],
+        "properties": {
+            "event": {"type": "string", "enum": ["text", "retracted", "answer", "error"]},
+            "data": {"type": "string", "description": data},
+        },
+    }
+    described["responses"]["200"]["content"]["text/event-stream"] = {"schema": event}
     return described
 
 

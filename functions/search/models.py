@@ -11,6 +11,9 @@ from shared.names import DEFAULT_STORE
 MAX_STORES = 5
 """How many stores Gemini searches at once (python-genai issue 2074)."""
 
+MODEL_NAME = r"^[A-Za-z0-9_-]+([./][A-Za-z0-9_-]+)*$"
+"""A model's name becomes part of an address: `gemini-3.8-flash`, `models/...` or `tunedModels/...`."""
+
 
 def _as_list(value: object) -> object:
     return [value] if isinstance(value, str) else value
@@ -25,6 +28,7 @@ class SearchRequest(BaseModel):
         validation_alias=AliasChoices("query", "q"),
         max_length=1000,
         description="The question, up to 1,000 characters.",
+        json_schema_extra={"minLength": 1, "pattern": r"\S"},
     )
     store: str | None = Field(
         None,
@@ -35,7 +39,7 @@ class SearchRequest(BaseModel):
     stores: Annotated[list[str], BeforeValidator(_as_list)] = Field(
         default_factory=list, max_length=MAX_STORES, description=f"Up to {MAX_STORES} stores to search together."
     )
-    model: str | None = Field(None, min_length=1, max_length=100, description="The model that answers.")
+    model: str | None = Field(None, max_length=100, pattern=MODEL_NAME, description="The model that answers.")
     max_tokens: int | None = Field(None, ge=1, le=8192, description="The longest answer, in tokens.")
     temperature: float | None = Field(None, ge=0, le=2, description="How freely the model words its answer.")
     metadata_filter: str | None = Field(
