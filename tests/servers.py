@@ -27,6 +27,11 @@ class Server(httpx2.Client):
         super().__init__(base_url=base_url, timeout=timeout)
         self._process = process
 
+    @property
+    def pid(self) -> int:
+        """The server's process id."""
+        return self._process.pid
+
     def kill(self) -> None:
         """End the server at once, as a power cut would."""
         self._process.kill()
