@@ -82,8 +82,8 @@ class Settings(BaseSettings):
     data_dir: Path = Field(Path("data"), description="The folder for everything that has no place of its own.")
     documents_url: Annotated[str, BeforeValidator(_bucket_address)] = Field(
         "",
-        description="The bucket of documents: the path of a folder that is there. Empty: `DATA_DIR/documents`, which is "
-        "made where it is missing.",
+        description="The bucket of documents: the path of a folder that is there. Empty: `DATA_DIR/documents`, "
+        "which is made where it is missing.",
     )
     state_url: Annotated[str, BeforeValidator(_bucket_address)] = Field(
         "", description="The bucket of records: the path of a folder. Empty: `DATA_DIR/state`."

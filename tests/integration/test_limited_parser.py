@@ -14,6 +14,7 @@ from pathlib import Path
 import pytest
 
 from file_search_emulator.parsing import LimitedParser, ParseError, Section
+from tests.hostile import PDF_BOMBS, page, show, stream
 
 _TEXT = "text/plain"
 
@@ -111,41 +112,11 @@ def test_threads_take_turns(parser: LimitedParser, tmp_path: Path) -> None:
     assert results == {number: [Section(f"text {number}")] for number in range(8)}
 
 
-def _stream(data: bytes, filters: bytes = b"/FlateDecode") -> bytes:
-    return b"<</Length %d/Filter[%b]>>stream\n%b\nendstream" % (len(data), filters, data)
-
-
-def _page(contents: bytes, box: bytes = b"[0 0 612 792]") -> bytes:
-    """A damaged-looking but readable PDF: without a table of objects, which readers rebuild."""
-    return (
-        b"%%PDF-1.7\n1 0 obj<</Type/Catalog/Pages 2 0 R>>endobj\n2 0 obj<</Type/Pages/Kids[3 0 R]/Count 1>>endobj\n"
-        b"3 0 obj<</Type/Page/Parent 2 0 R/MediaBox%b/Contents 4 0 R/Resources<</Font<</F 5 0 R>>>>>>endobj\n"
-        b"4 0 obj %b endobj\n5 0 obj<</Type/Font/Subtype/Type1/BaseFont/Courier>>endobj\ntrailer<</Root 1 0 R>>"
-        % (box, contents)
-    )
-
-
-def _show(text: bytes) -> bytes:
-    return b"BT /F 9 Tf (%b) Tj ET " % text
-
-
-_BOMBS = {
-    "nested arrays": _page(b"[" * 10_000),
-    "nested dictionaries": _page(b"<</A" * 5_000),
-    "nested drawing state": _page(_stream(zlib.compress(b"q " * 5_000_000, 9))),
-    "stream of streams": _page(
-        _stream(zlib.compress(zlib.compress(b"\0" * 900_000_000, 9), 9), b"/FlateDecode/FlateDecode")
-    ),
-    "much text": _page(_stream(zlib.compress(_show(b"x" * 60) * 3_000_000, 9))),
-    "page tree that holds itself": _page(b"<<>>").replace(b"Kids[3 0 R]/Count 1", b"Kids[2 0 R]/Count 9999"),
-}
-
-
-@pytest.mark.parametrize("name", _BOMBS)
+@pytest.mark.parametrize("name", PDF_BOMBS)
 def test_pdf_bombs_do_no_harm(name: str, tmp_path: Path, note: Path) -> None:
     parser = LimitedParser(memory_bytes=1 << 29, cpu_seconds=3)
     path = tmp_path / "bomb.pdf"
-    path.write_bytes(_BOMBS[name])
+    path.write_bytes(PDF_BOMBS[name]())
     try:
         with pytest.raises(ParseError):
             parser.parse(path, "application/pdf", "bomb.pdf")
@@ -156,7 +127,7 @@ def test_pdf_bombs_do_no_harm(name: str, tmp_path: Path, note: Path) -> None:
 
 def test_a_huge_page_is_only_text(parser: LimitedParser, tmp_path: Path) -> None:
     path = tmp_path / "huge.pdf"
-    path.write_bytes(_page(_stream(zlib.compress(_show(b"tiny"))), b"[0 0 1e30 1e30]"))
+    path.write_bytes(page(stream(zlib.compress(show(b"tiny"))), b"[0 0 1e30 1e30]"))
     assert parser.parse(path, "application/pdf", "huge.pdf") == [Section("tiny", page=1)]
 
 
