@@ -23,7 +23,7 @@ class Chunk:
     heading: str | None
 
 
-def split(sections: Iterable[Section], max_tokens: int = 200, overlap: int = 20) -> list[Chunk]:
+def split(sections: Iterable[Section], max_tokens: int = 200, overlap: int = 20) -> Iterator[Chunk]:
     """Cut sections into chunks that never cross a section, preferably between sentences.
 
     `max_tokens` and `overlap` count tokens: words between white space (a long one as one for each 40 characters), and
@@ -33,11 +33,11 @@ def split(sections: Iterable[Section], max_tokens: int = 200, overlap: int = 20)
     """
     if max_tokens < 1 or overlap < 0:
         raise ValueError("max_tokens must be at least 1 and overlap at least 0")
-    return [
+    return (
         Chunk(text, section.page, section.heading)
         for section in sections
         for text in _slices(section.text, max_tokens, min(overlap, max_tokens // 4))
-    ]
+    )
 
 
 def _slices(text: str, max_tokens: int, overlap: int) -> Iterator[str]:

@@ -11,9 +11,10 @@ import sqlite3
 import threading
 import time
 import uuid
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
+from itertools import islice
 
 from file_search_emulator import chunking, parsing
 from file_search_emulator.catalog import now
@@ -127,7 +128,10 @@ class Indexer:
             if document.attempts > _MOST_ATTEMPTS:
                 self._fail(document, _INTERNAL, f"Indexing was tried {_MOST_ATTEMPTS} times and never came to an end.")
             else:
-                self._add(document, _chunks(document, parser, self._uploads))
+                name = document.file_name or document.display_name
+                path = self._uploads.path(document.upload)
+                with closing(parser.sections(path, document.mime_type, name)) as sections:
+                    self._add(document, chunking.split(sections, document.max_tokens, document.overlap))
         except parsing.ParseError as error:
             self._fail(document, _INVALID_ARGUMENT, str(error))
         except _Interrupted:
@@ -139,22 +143,27 @@ class Indexer:
             raise
         self._uploads.forget(document.upload)
 
-    def _add(self, document: _Pending, chunks: Sequence[chunking.Chunk]) -> None:
-        """Write the chunks in short transactions, the last of which makes them searchable."""
-        for start in range(0, len(chunks), _BATCH):
+    def _add(self, document: _Pending, chunks: Iterable[chunking.Chunk]) -> None:
+        """Write the chunks in short transactions as they come, the last of which makes them searchable."""
+        batches = _batches(chunks)
+        batch = next(batches, None)
+        if batch is None:
+            raise parsing.ParseError("No text found in the file.")
+        while batch is not None:
             if self._stopping.is_set():
                 raise _Interrupted
-            rows = _rows(document, chunks[start : start + _BATCH])
+            rows, following = _rows(document, batch), next(batches, None)
             with self._writing(document) as connection:
                 connection.executemany(
                     """INSERT INTO chunks (document, text, page, heading, tokens, vector, indexed_title, indexed_text)
                     VALUES (?, ?, ?, ?, ?, ?, ?, ?)""",
                     rows,
                 )
-                if start + _BATCH >= len(chunks):
+                if following is None:
                     connection.execute(
                         "UPDATE documents SET state = 'ACTIVE', updated = ? WHERE number = ?", (now(), document.number)
                     )
+            batch = following
 
     def _fail(self, document: _Pending, code: int, message: str) -> None:
         with self._writing(document) as connection:
@@ -209,13 +218,10 @@ class _Interrupted(Exception):
     """The work on a document ends here: the process is stopping, or the document is not its own any more."""
 
 
-def _chunks(document: _Pending, parser: parsing.LimitedParser, uploads: Uploads) -> list[chunking.Chunk]:
-    name = document.file_name or document.display_name
-    sections = parser.parse(uploads.path(document.upload), document.mime_type, name)
-    chunks = chunking.split(sections, document.max_tokens, document.overlap)
-    if not chunks:
-        raise parsing.ParseError("No text found in the file.")
-    return chunks
+def _batches(chunks: Iterable[chunking.Chunk]) -> Iterator[list[chunking.Chunk]]:
+    chunks = iter(chunks)
+    while batch := list(islice(chunks, _BATCH)):
+        yield batch
 
 
 def _rows(document: _Pending, chunks: Sequence[chunking.Chunk]) -> list[tuple[object, ...]]:

@@ -17,7 +17,10 @@ from pathlib import Path
 from typing import Any, TextIO
 
 from file_search_emulator.parsing import ParseError, parse
+from file_search_emulator.parsing.section import pieces
 
+_LONGEST = 1 << 18
+"""Characters of one reply: the parent holds few of them at once, however long the file."""
 _LOOK_EVERY = 1  # second: how often to look whether the parent still lives
 
 
@@ -45,7 +48,8 @@ def main(memory_bytes: int, cpu_seconds: int) -> None:
 def _reply(request: dict[str, str]) -> Iterator[dict[str, Any]]:
     try:
         for section in parse(Path(request["path"]), request["mime_type"], request["name"]):
-            yield {"text": section.text, "page": section.page, "heading": section.heading}
+            for piece in pieces(section, _LONGEST):
+                yield {"text": piece.text, "page": piece.page, "heading": piece.heading}
         yield {"end": True}
     except ParseError as error:
         yield {"refused": str(error)}

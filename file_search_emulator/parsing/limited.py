@@ -14,6 +14,7 @@ import subprocess
 import sys
 import threading
 import time
+from collections.abc import Generator, Iterator
 from pathlib import Path
 
 from file_search_emulator.parsing.section import ParseError, Section
@@ -48,72 +49,89 @@ class LimitedParser:
         self._child: subprocess.Popen[bytes] | None = None
         self._files = 0
 
-    def parse(self, path: Path, mime_type: str, name: str = "") -> list[Section]:
-        """The text of a file as sections; see `parsing.parse`.
+    def sections(self, path: Path, mime_type: str, name: str = "") -> Generator[Section, None, None]:
+        """The text of a file as sections, one after the other as they are read; see `parsing.parse`.
 
-        Raises ParseError when the file is at fault, and RuntimeError when the parser is (it cannot start, or a library
-        is missing).
+        Long sections come in pieces. The parser serves nobody else before the last section, or before this is closed.
+        Raises ParseError when the file is at fault, and RuntimeError when the parser is: it cannot start, a library is
+        missing, or it died of what it had read before, and should be asked again.
         """
         request = json.dumps({"path": str(Path(path).absolute()), "mime_type": mime_type, "name": name})
         with self._lock:
             try:
-                return self._sections(self._answer(request.encode() + b"\n"))
+                yield from self._read(request.encode() + b"\n")
             except BaseException:
                 self._stop()
                 raise
+
+    def parse(self, path: Path, mime_type: str, name: str = "") -> list[Section]:
+        """All sections of a file at once; see `sections`."""
+        return list(self.sections(path, mime_type, name))
 
     def close(self) -> None:
         """End the child process; a file being read is waited for."""
         with self._lock:
             self._stop()
 
-    def _answer(self, request: bytes) -> bytes:
-        """Ask the child; when one that served before dies of it, ask a fresh one, as it may have died of those."""
-        try:
-            return self._exchange(request)
-        except _DiedError:
-            was_fresh = self._files == 1
-            self._stop()
-        if was_fresh:
-            raise ParseError(_TOO_MUCH)
-        try:
-            return self._exchange(request)
-        except _DiedError:
-            raise ParseError(_TOO_MUCH) from None
+    def _read(self, request: bytes) -> Iterator[Section]:
+        """Ask the child; when one that served before dies at once, ask a fresh one, for it may have died of those."""
+        begun = False
+        for last_try in (False, True):
+            try:
+                for section in self._ask(request):
+                    begun = True
+                    yield section
+            except _DiedError:
+                was_fresh = self._files == 1
+                self._stop()
+                if was_fresh or last_try:
+                    raise ParseError(_TOO_MUCH) from None
+                if begun:
+                    raise RuntimeError("The parser's process died; a fresh one may read the file.") from None
+            else:
+                return
 
-    def _exchange(self, request: bytes) -> bytes:
+    def _ask(self, request: bytes) -> Iterator[Section]:
         child = self._running()
         assert child.stdin is not None
-        assert child.stdout is not None
         try:
             child.stdin.write(request)
             child.stdin.flush()
         except BrokenPipeError:
             raise _died(child) from None
-        received = bytearray()
-        deadline = time.monotonic() + self._wall_seconds
+        for line in self._lines(child):
+            reply = json.loads(line)
+            if "refused" in reply:
+                raise ParseError(reply["refused"])
+            if "failed" in reply:
+                raise RuntimeError(reply["failed"])
+            if "end" in reply:
+                return
+            yield Section(reply["text"], reply["page"], reply["heading"])
+
+    def _lines(self, child: subprocess.Popen[bytes]) -> Iterator[bytes]:
+        """The lines that the child writes; only the time that they are waited for counts."""
+        assert child.stdout is not None
+        patience, room = self._wall_seconds, self._output_bytes
+        unread = bytearray()
         with selectors.DefaultSelector() as selector:
             selector.register(child.stdout, selectors.EVENT_READ)
-            while not _is_whole(received):
-                if not selector.select(deadline - time.monotonic()):
+            while True:
+                started = time.monotonic()
+                if patience <= 0 or not selector.select(patience):
                     raise ParseError(_TOO_MUCH)
-                data = os.read(child.stdout.fileno(), 1 << 20)
+                patience -= time.monotonic() - started
+                data = os.read(child.stdout.fileno(), 1 << 16)
                 if not data:
                     raise _died(child)
-                received += data
-                if len(received) > self._output_bytes:
+                room -= len(data)
+                if room < 0:
                     raise ParseError("There is more text in the file than can be indexed: split it into several files.")
-        return bytes(received)
-
-    @staticmethod
-    def _sections(received: bytes) -> list[Section]:
-        replies = [json.loads(line) for line in received.splitlines()]
-        last = replies.pop()
-        if "refused" in last:
-            raise ParseError(last["refused"])
-        if "failed" in last:
-            raise RuntimeError(last["failed"])
-        return [Section(reply["text"], reply["page"], reply["heading"]) for reply in replies]
+                unread += data
+                if b"\n" in data:
+                    *whole, rest = bytes(unread).split(b"\n")
+                    unread = bytearray(rest)
+                    yield from whole
 
     def _running(self) -> subprocess.Popen[bytes]:
         if self._child is None or self._child.poll() is not None or self._files >= _FILES_PER_CHILD:
@@ -147,13 +165,6 @@ def _died(child: subprocess.Popen[bytes]) -> Exception:
     if child.wait(timeout=10) > 0:
         return RuntimeError("The parser's process does not start: is the program installed whole?")
     return _DiedError()
-
-
-def _is_whole(received: bytearray) -> bool:
-    if not received.endswith(b"}\n"):
-        return False
-    last = received[received.rfind(b"\n", 0, -1) + 1 :]
-    return not last.startswith(b'{"text"')
 
 
 def _environment() -> dict[str, str]:

@@ -168,7 +168,41 @@ def test_a_line_of_45_megabytes_is_read(parser: LimitedParser, tmp_path: Path) -
     text = "one long line " * 3_300_000
     path = tmp_path / "line.txt"
     path.write_text(text)
-    assert parser.parse(path, _TEXT, "line.txt") == [Section(text)]
+    assert "".join(section.text for section in parser.sections(path, _TEXT, "line.txt")) == text
+
+
+def test_a_long_section_comes_in_pieces_that_are_cut_between_paragraphs(parser: LimitedParser, tmp_path: Path) -> None:
+    path = tmp_path / "long.md"
+    paragraphs = [f"Paragraph {number} " + "word " * 50 for number in range(5000)]
+    path.write_text("# Title\n\n" + "\n\n".join(paragraphs))
+    found = parser.parse(path, "text/markdown", "long.md")
+    assert len(found) > 3
+    assert {section.heading for section in found} == {"Title"}
+    assert "".join(section.text for section in found).split() == ["Title", *" ".join(paragraphs).split()]
+    assert all(section.text.startswith("Paragraph ") for section in found[1:])
+
+
+def test_a_reader_who_stops_early_leaves_the_parser_in_order(parser: LimitedParser, tmp_path: Path, note: Path) -> None:
+    path = tmp_path / "long.txt"
+    path.write_text("many words " * 200_000)
+    sections = parser.sections(path, _TEXT, "long.txt")
+    next(sections)
+    sections.close()
+    assert parser.parse(note, _TEXT, "") == [Section("Good news.")]
+
+
+def test_a_child_that_dies_half_way_is_not_the_files_fault_if_it_served_before(
+    parser: LimitedParser, tmp_path: Path, note: Path
+) -> None:
+    path = tmp_path / "long.txt"
+    path.write_text("many words " * 2_000_000)
+    parser.parse(note, _TEXT, "")
+    sections = parser.sections(path, _TEXT, "long.txt")
+    next(sections)
+    os.kill(_children(os.getpid())[-1], signal.SIGKILL)
+    with pytest.raises(RuntimeError, match="fresh"):
+        list(sections)
+    assert len(parser.parse(path, _TEXT, "long.txt")) > 3
 
 
 def test_a_child_killed_between_files_is_replaced(parser: LimitedParser, note: Path) -> None:

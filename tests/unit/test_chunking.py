@@ -44,7 +44,7 @@ def test_chunks_cover_the_text_within_their_limits(separators: list[str], limit:
 
 def test_breaks_between_sentences() -> None:
     text = " ".join(f"This is sentence {number} of the text." for number in range(100))
-    chunks = split([Section(text)], max_tokens=50, overlap=10)
+    chunks = list(split([Section(text)], max_tokens=50, overlap=10))
     assert all(chunk.text.startswith("This is") and chunk.text.endswith("text.") for chunk in chunks)
     assert chunks[0].text.split(". ")[-1] == chunks[1].text.split(". ")[0] + "."
 
@@ -57,18 +57,18 @@ def test_no_overlap_is_none() -> None:
 @pytest.mark.parametrize("unit", ["有給休暇は年二十日です", "ไทยแลนด์"])
 def test_text_without_spaces_is_cut_too(unit: str) -> None:
     text = unit * 400
-    chunks = split([Section(text)], max_tokens=200, overlap=0)
+    chunks = list(split([Section(text)], max_tokens=200, overlap=0))
     assert "".join(chunk.text for chunk in chunks) == text
     assert max(len(chunk.text) for chunk in chunks) <= 400
 
 
 def test_a_line_without_any_space_is_cut() -> None:
-    chunks = split([Section("x" * 100_000)], overlap=0)
+    chunks = list(split([Section("x" * 100_000)], overlap=0))
     assert [len(chunk.text) for chunk in chunks] == [8000] * 12 + [4000]
 
 
 def test_short_sections_stay_whole() -> None:
-    assert split([Section(" a b ", 1), Section("\n", 2), Section("c", 3, "C")]) == [
+    assert list(split([Section(" a b ", 1), Section("\n", 2), Section("c", 3, "C")])) == [
         Chunk("a b", 1, None),
         Chunk("c", 3, "C"),
     ]
