@@ -126,10 +126,14 @@ def garbled(data: bytes) -> bytes:
     return data[:middle] + random.Random(2).randbytes(middle) + data[2 * middle :]
 
 
+def blanks(megabytes: int) -> bytes:
+    """XML that packs very well."""
+    return b"<a>" + b" " * (megabytes << 20) + b"</a>"
+
+
 LAUGHS = b"<!DOCTYPE lol [<!ENTITY a 'ha'>%b]><w:document>&j;</w:document>" % b"".join(
     b"<!ENTITY %c '%b'>" % (98 + number, b"&%c;" % (97 + number) * 10) for number in range(9)
 )
-BLANKS = b"<a>" + b" " * (300 << 20) + b"</a>"
 BINARY = random.Random(3).randbytes(20_000)
 FAILED = "INDEXING_FAILED"
 
@@ -156,10 +160,12 @@ HOSTILE = [
     Hostile("half.pptx", lambda: example("plans.pptx")[:-2000], FAILED, "damaged"),
     Hostile("garbled.docx", lambda: garbled(example("travel.docx")), FAILED, "damaged"),
     Hostile("garbled.xlsx", lambda: garbled(example("suppliers.xlsx")), FAILED, "damaged"),
+]
+BOMBS = [
     Hostile("laughs.docx", lambda: archive({"word/document.xml": LAUGHS}), FAILED, "entities"),
-    Hostile("bomb.docx", lambda: archive({"word/document.xml": BLANKS}), FAILED, "unpacks"),
-    Hostile("bomb.xlsx", lambda: archive({"xl/worksheets/sheet1.xml": BLANKS}), FAILED, "unpacks"),
-    Hostile("bomb.pptx", lambda: archive({"ppt/slides/slide1.xml": BLANKS[: 100 << 20]}), FAILED, "compressed"),
+    Hostile("bomb.docx", lambda: archive({"word/document.xml": blanks(300)}), FAILED, "unpacks"),
+    Hostile("bomb.xlsx", lambda: archive({"xl/worksheets/sheet1.xml": blanks(300)}), FAILED, "unpacks"),
+    Hostile("bomb.pptx", lambda: archive({"ppt/slides/slide1.xml": blanks(100)}), FAILED, "compressed"),
     Hostile("crowd.docx", lambda: archive({}, count=20_000), FAILED, "unpacks"),
     *(Hostile(f"bomb-{name.replace(' ', '-')}.pdf", content, FAILED, "") for name, content in PDF_BOMBS.items()),
 ]

@@ -6,7 +6,6 @@ from pathlib import Path
 from typing import Any
 
 import httpx2
-import pytest
 
 from tests.documents import EXAMPLES, pdf
 from tests.servers import flamehaven, until
@@ -116,53 +115,11 @@ def test_upload_puts_a_file_into_the_bucket(tmp_path: Path) -> None:
         assert (source["title"], source["uri"]) == ("été 1.md", body["status_url"])
 
 
-@pytest.mark.parametrize(
-    ("file", "store", "status", "code"),
-    [
-        (("../x.md", b"x"), "hr", 400, "INVALID_FILENAME"),
-        ((".x.md", b"x"), "hr", 400, "INVALID_FILENAME"),
-        (("x.md", b"x"), "../../evil", 400, "INVALID_FILENAME"),
-        (("x.exe", b"x"), "hr", 400, "UNSUPPORTED_FILE_TYPE"),
-        (("x.md", b""), "hr", 400, "EMPTY_FILE"),
-        (("x.md", b"x" * (1 << 20) + b"x"), "hr", 400, "FILE_SIZE_EXCEEDED"),
-        (("x.md", b"x" * (3 << 20)), "hr", 413, "FILE_SIZE_EXCEEDED"),
-    ],
-)
-def test_what_is_not_accepted_is_refused_at_the_door(
-    server: httpx2.Client, file: tuple[str, bytes], store: str, status: int, code: str
-) -> None:
-    answer = server.post("/api/upload/single", files={"file": file}, data={"store": store})
-    assert (answer.status_code, answer.json()["error"]) == (status if code != "FILE_SIZE_EXCEEDED" else 413, code)
-    assert server.get("/api/documents").json()["documents"] == []
-
-
-@pytest.fixture(scope="module")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Any:
-    with flamehaven(tmp_path_factory.mktemp("data"), MAX_FILE_SIZE_MB="1") as client:
-        yield client
-
-
-def test_searching_makes_no_store(server: httpx2.Client) -> None:
-    for _ in range(2):
-        assert server.get("/api/search", params={"q": "x", "store": "ghost"}).status_code == 404
-
-
-def test_the_openapi_document_describes_every_route(server: httpx2.Client) -> None:
-    document = server.get("/openapi.json").json()
-    search = document["paths"]["/api/search"]
-    assert {parameter["name"] for parameter in search["get"]["parameters"]} >= {
-        "q",
-        "store",
-        "stores",
-        "metadata_filter",
-    }
-    assert search["post"]["requestBody"]["content"]["application/json"]["schema"] == {
-        "$ref": "#/components/schemas/SearchRequest"
-    }
-    assert set(document["paths"]) >= {"/api/documents", "/api/documents/{object}", "/api/upload/single", "/health"}
-    text = str(document)
-    for name in document["components"]["schemas"]:
-        assert f"#/components/schemas/{name}" in text
+def test_searching_makes_no_store(tmp_path: Path) -> None:
+    with flamehaven(tmp_path) as client:
+        for _ in range(2):
+            assert client.get("/api/search", params={"q": "x", "store": "ghost"}).status_code == 404
+        assert client.get("/api/stores").json()["count"] == 0
 
 
 def test_documents_in_a_folder_that_nothing_may_be_written_to_are_found(tmp_path: Path) -> None:

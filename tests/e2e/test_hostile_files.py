@@ -13,7 +13,7 @@ from typing import Any
 import httpx2
 import pytest
 
-from tests.hostile import HOSTILE
+from tests.hostile import BOMBS, HOSTILE, Hostile
 from tests.servers import Server, flamehaven, until
 
 LIMIT_MB = 50
@@ -80,22 +80,30 @@ def served(client: Server) -> Iterator[None]:
     assert not [text for text in wrong if '"status":"healthy"' not in text], wrong[:3]
 
 
-def test_each_hostile_file_fails_with_a_reason_and_the_others_are_served(server: Server, data: Path) -> None:
+FEW_BOMBS = [bomb for bomb in BOMBS if bomb.name in ("laughs.docx", "bomb.docx", "bomb-nested-arrays.pdf")]
+
+
+@pytest.mark.parametrize(
+    ("store", "files"), [("hostile", [*HOSTILE, *FEW_BOMBS]), pytest.param("bombs", BOMBS, marks=pytest.mark.slow)]
+)
+def test_each_fails_with_a_reason_and_the_others_are_served(
+    server: Server, data: Path, store: str, files: list[Hostile]
+) -> None:
     with served(server):
-        for hostile in HOSTILE:
-            drop(data, f"hostile/{hostile.name}", hostile.content())
-        with drop(data, "hostile/large.md", b"x").open("r+b") as file:
+        for hostile in files:
+            drop(data, f"{store}/{hostile.name}", hostile.content())
+        with drop(data, f"{store}/large.md", b"x").open("r+b") as file:
             file.truncate((LIMIT_MB << 20) + 1)
-        drop(data, "hostile/good.md", b"The harbour opens at 6:45.")
-        found = until(lambda: settled(server, "hostile", len(HOSTILE) + 2), 120)
-    for hostile in HOSTILE:
+        drop(data, f"{store}/good.md", b"The harbour opens at 6:45.")
+        found = until(lambda: settled(server, store, len(files) + 2), 240)
+    for hostile in files:
         document = found.pop(hostile.name)
         assert (document["status"], document["reason"]["code"]) == ("failed", hostile.code), hostile.name
         assert hostile.says in document["reason"]["message"], (hostile.name, document["reason"])
         assert document["reason"]["message"].endswith((".", ")")), hostile.name
     assert found["large.md"]["reason"]["code"] == "FILE_SIZE_EXCEEDED"
     assert found["good.md"]["status"] == "indexed"
-    assert sources(server, "hostile", "When does the harbour open?") == ["/api/documents/hostile/good.md"]
+    assert sources(server, store, "When does the harbour open?") == [f"/api/documents/{store}/good.md"]
     assert not list((data / "tmp").iterdir()), "no temporary file is left"
 
 
