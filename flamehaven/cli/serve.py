@@ -1,17 +1,13 @@
-"""The `flamehaven` command. Each command imports what it needs only when it runs."""
+"""`flamehaven serve` and `flamehaven emulator`: the programs that run until they are stopped."""
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-app = typer.Typer(no_args_is_help=True, add_completion=False, help="Flamehaven FileSearch.")
 
-
-@app.command()
 def serve() -> None:
     """Start the server. All it needs to know is in the environment: see docs/settings.md."""
     import uvicorn
@@ -45,31 +41,18 @@ def serve() -> None:
     )
 
 
-@app.command()
 def emulator(
     port: Annotated[int, typer.Option(help="The port to listen on.")],
     host: Annotated[str, typer.Option(help="The address to listen on.")] = "127.0.0.1",
     data: Annotated[Path, typer.Option(help="The folder that keeps its stores and documents.")] = Path("data/emulator"),
 ) -> None:
-    """Start the Gemini File Search emulator alone, for any program that speaks to the Gemini API."""
+    """Start the Gemini File Search emulator alone.
+
+    Any program that speaks to the Gemini API can use it.
+    """
     import uvicorn
 
     from file_search_emulator.app import create_app
 
     typer.echo(f"Gemini File Search emulator: GEMINI_BASE_URL=http://{host}:{port}")
     uvicorn.run(create_app(data), host=host, port=port, log_level="warning", server_header=False)
-
-
-def main() -> None:
-    """Run the `flamehaven` command."""
-    app()
-
-
-def serve_main() -> None:
-    """Run the `flamehaven-api` command: `flamehaven serve` under the original's name."""
-    sys.argv[1:1] = ["serve"]
-    app(prog_name="flamehaven-api")
-
-
-if __name__ == "__main__":
-    main()
