@@ -311,7 +311,6 @@ async def connect(url: str, key: str) -> AsyncIterator[Client]:
 
 async def _start(stack: contextlib.AsyncExitStack) -> FastAPI:
     """The server's app, ready for requests until `stack` is closed. Raises WrongSettings."""
-    from flamehaven.app import create_app
     from shared.errors import ServiceError
     from shared.failures import DependencyFailure
     from shared.settings import settings
@@ -319,6 +318,8 @@ async def _start(stack: contextlib.AsyncExitStack) -> FastAPI:
     try:
         if "log_level" not in settings().model_fields_set:
             logging.disable()  # whoever runs a command reads its own messages
+        from flamehaven.app import create_app
+
         with contextlib.redirect_stdout(sys.stderr):  # where the server's log goes is settled in here
             app = create_app(watch=False)
         await stack.enter_async_context(app.router.lifespan_context(app))

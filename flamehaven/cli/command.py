@@ -47,8 +47,10 @@ def command(function: Callable[P, T]) -> Callable[P, T]:
     def run(*args: P.args, **kwargs: P.kwargs) -> T:
         try:
             return function(*args, **kwargs)
-        except (typer.Exit, typer.Abort, typer.BadParameter, BrokenPipeError):
+        except (typer.Exit, typer.BadParameter, BrokenPipeError):
             raise
+        except typer.Abort:  # Ctrl-C at a question
+            raise typer.Exit(130) from None
         except Exception as error:
             _explain(error)
 
@@ -72,6 +74,9 @@ def _explain(error: Exception) -> NoReturn:
 
     if isinstance(error, WrongSettings | ServiceError):
         complain(str(error))
+        raise typer.Exit(2) from None
+    if isinstance(error, UnicodeEncodeError):
+        complain("An argument is not valid UTF-8.")
         raise typer.Exit(2) from None
     if isinstance(error, RequestFailed):
         complain(told(str(error), error.code, error.request_id))

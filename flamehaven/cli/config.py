@@ -32,7 +32,11 @@ def config(as_json: AsJson = False) -> None:
 
 def shown(settings: Settings, name: str) -> Any:
     """The value of a setting, as JSON has it, without any secret."""
-    value = settings.model_dump(mode="json")[name]  # pydantic shows a secret as asterisks, and an empty one as empty
+    from pydantic import SecretStr
+
+    if isinstance(secret := getattr(settings, name), SecretStr):
+        return HIDDEN if secret.get_secret_value() else ""
+    value = settings.model_dump(mode="json")[name]
     user = urlsplit(value).netloc.rpartition("@")[0] if isinstance(value, str) else ""
     return value.replace(f"{user}@", f"{HIDDEN}@", 1) if user else value
 

@@ -26,8 +26,8 @@ if TYPE_CHECKING:
 
 PARALLEL = 8
 """Files sent at once: as many as a server indexes at once."""
-LONGEST_WAIT = 60
-"""Seconds that a server waits for the final state of a file."""
+LONGEST_WAIT = 10
+"""Seconds that one request waits for the final state of a file: proxies give up on silent requests after 30 or 60."""
 LONGEST_DELAY = 2.0
 DONE = ("indexed", "accepted", "new", "replaces", "describes")
 """What may become of a file, or with --dry-run would, without anything wrong about it."""
@@ -286,7 +286,7 @@ def _report(found: Found, *, dry_run: bool) -> None:
     """Say for people what became of the files: with `dry_run` of each, else of those with which something is wrong."""
     if dry_run:
         table(
-            ("would be", "document", "file", "reason"),
+            ("plan", "document", "file", "reason"),
             [(file.status, file.object, file.path, file.message) for file in found.files],
         )
     else:

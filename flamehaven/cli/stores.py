@@ -11,7 +11,7 @@ from flamehaven.cli.command import AsJson, Key, ListByDefault, Url, command, wit
 from flamehaven.cli.output import complain, print_json, say, table, waiting
 
 if TYPE_CHECKING:
-    from flamehaven.client import Client, RequestFailed, StoreChange
+    from flamehaven.client import RequestFailed
 
 app = typer.Typer(cls=ListByDefault, rich_markup_mode=None, help="List stores, or see to a whole store.")
 
@@ -55,19 +55,16 @@ def delete(
 ) -> None:
     """Delete a store with its documents. One that holds any is asked about, or needs --yes."""
 
-    async def work(client: Client) -> StoreChange:
-        from flamehaven.client import RequestFailed
+    from flamehaven.client import RequestFailed
 
-        try:
-            return await client.delete_store(name, force=False)
-        except RequestFailed as error:
-            if error.code != "RESOURCE_CONFLICT":
-                raise
-            _agree(name, error, agreed=yes)
+    try:
+        deleted = with_client(url, key, lambda client: client.delete_store(name, force=False))
+    except RequestFailed as error:
+        if error.code != "RESOURCE_CONFLICT":
+            raise
+        _agree(name, error, agreed=yes)  # outside the client's event loop, which would keep Ctrl-C to itself
         with waiting("Deleting"):
-            return await client.delete_store(name, force=True)
-
-    deleted = with_client(url, key, work)
+            deleted = with_client(url, key, lambda client: client.delete_store(name, force=True))
     if as_json:
         print_json(deleted.model_dump(mode="json"))
     else:
