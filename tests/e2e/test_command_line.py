@@ -123,7 +123,7 @@ def test_help_and_version_load_nothing_heavy() -> None:
     assert re.fullmatch(r"flamehaven \S+\n", done.stdout)
 
 
-def test_ingest_says_what_became_of_every_file(there: Shell, server: Server, files: Path) -> None:
+def test_ingest_says_what_became_of_every_file(there: Shell, server: Server, data: Path, files: Path) -> None:
     foretold = there.run("ingest", files, "--store", "kinds", "--dry-run", "--json")
     assert foretold.returncode == 1
     assert by_object(json.loads(foretold.stdout)) == {
@@ -153,6 +153,8 @@ def test_ingest_says_what_became_of_every_file(there: Shell, server: Server, fil
     assert reasons["kinds/empty.md"]["code"] == "EMPTY_FILE"
     assert "damaged" in reasons["kinds/broken.pdf"]["message"]
     assert server.get("/api/documents/kinds/leave.md").json()["metadata"] == {"author": "Ann"}
+    log = (data / "server.log").read_text()
+    assert 0 < log.find("PUT /api/documents/kinds/leave.md.metadata.json 202") < log.find("kinds/leave.md: indexed")
 
     again = there.run("ingest", files, "--store", "kinds", "--dry-run")
     assert f"replaces\tkinds/leave.md\t{files}/leave.md\t\n" in again.stdout
