@@ -453,14 +453,16 @@ class Terminal:
         os.write(ours, answer.encode())
         written = bytearray()
         deadline = time.monotonic() + 60
-        while select.select([ours], [], [], max(0, deadline - time.monotonic()))[0]:
+        while time.monotonic() < deadline:
+            if not select.select([ours], [], [], 0.5)[0]:
+                if interrupt_at and interrupt_at.encode() in written:  # and it has begun to wait for the answer
+                    process.send_signal(signal.SIGINT)
+                    interrupt_at = ""
+                continue
             try:
                 written += os.read(ours, 1 << 16)
             except OSError:  # the other end is closed
                 break
-            if interrupt_at and interrupt_at.encode() in written:
-                process.send_signal(signal.SIGINT)
-                interrupt_at = ""
         os.close(ours)
         self.returncode = process.wait(10)
         self.raw = written.decode()
