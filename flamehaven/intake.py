@@ -157,8 +157,12 @@ async def _settled(parts: Runtime, info: ObjectInfo, seconds: int) -> tuple[Stat
         async with asyncio.timeout(seconds):
             while True:
                 saved = await parts.records.get(info.name)
-                if saved and saved.record.version == info.version and saved.record.status is not Status.PENDING:
-                    return saved.record.status, saved.record.reason
+                if saved and saved.record.status is not Status.PENDING:
+                    if saved.record.version == info.version:
+                        return saved.record.status, saved.record.reason
+                    present = await parts.documents.stat(info.name)
+                    if present is None or present.version != info.version:
+                        return Status.PENDING, None  # it was replaced or deleted meanwhile
                 await asyncio.sleep(delay)
                 delay = min(delay * 1.5, 0.5)
     except TimeoutError:

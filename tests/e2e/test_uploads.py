@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import socket
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -65,6 +66,15 @@ def test_who_waits_too_short_is_told_where_to_look(tmp_path: Path) -> None:
         assert (answer.status_code, answer.json()["status"]) == (202, "accepted")
         assert answer.headers["location"] == answer.json()["status_url"] == "/api/documents/hr/x.md"
         assert client.get(answer.headers["location"]).json()["status"] == "pending"
+
+
+def test_nobody_waits_for_a_version_that_was_replaced_meanwhile(server: Server) -> None:
+    def put(number: int) -> int:
+        content = f"The code of the boat house is {number}."
+        return server.put("/api/documents/race/x.md", content=content, headers={"Prefer": "wait=60"}).status_code
+
+    with ThreadPoolExecutor(4) as pool:  # who waits for all of the 60 seconds fails: the client gives up before
+        assert set(pool.map(put, range(4))) <= {200, 202}
 
 
 def test_of_several_files_each_is_kept_or_refused_by_itself(server: Server, data: Path) -> None:
