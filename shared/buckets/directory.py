@@ -18,6 +18,7 @@ import time
 from collections.abc import AsyncIterable, AsyncIterator, Iterator, Mapping
 from contextlib import asynccontextmanager, contextmanager
 from datetime import UTC, datetime
+from functools import lru_cache
 from pathlib import Path
 
 from shared.buckets import (
@@ -70,24 +71,11 @@ class DirectoryBucket:
         try:
             with self._parent(name) as (folder, leaf):
                 status = os.stat(leaf, dir_fd=folder, follow_symlinks=False)
+                if st.S_ISREG(status.st_mode):
+                    return _info(name, status, *_metadata(folder, leaf)), time.time() - status.st_ctime
         except ObjectNotFound:
-            return None, 0.0
-        if not st.S_ISREG(status.st_mode):
-            return None, 0.0
-        return _info(name, status, *self._metadata(name)), time.time() - status.st_ctime
-
-    def _metadata(self, name: str) -> tuple[dict[str, MetadataValue], tuple[str, ...]]:
-        """What the metadata file of an object says; nothing where there is none."""
-        try:
-            fd = self._open_file(name + METADATA_SUFFIX)
-        except (ObjectNotFound, InvalidObjectName):
-            return {}, ()
-        except Unreadable:
-            return {}, ("The metadata file may not be read by this server.",)
-        try:
-            return parse_metadata(os.read(fd, MAX_BYTES + 1))
-        finally:
-            os.close(fd)
+            pass
+        return None, 0.0
 
     @asynccontextmanager
     async def open(self, name: str, generation: str | None = None) -> AsyncIterator[FileReader]:
@@ -197,7 +185,7 @@ class DirectoryBucket:
             os.utime(fd, ns=(modified, modified))
             os.rename(temporary, leaf, dst_dir_fd=folder)
             os.fsync(folder)
-            return _info(name, os.fstat(fd), *self._metadata(name))
+            return _info(name, os.fstat(fd), *_metadata(folder, leaf))
 
     def _delete(self, name: str, if_generation: str | None) -> bool:
         try:
@@ -229,28 +217,38 @@ class DirectoryBucket:
         folders = [""]
         while folders:
             inside = folders.pop()
-            try:
-                entries = list(os.scandir(self.root / inside))
-            except (FileNotFoundError, NotADirectoryError):
-                continue
-            except PermissionError:
-                log.warning("The folder %a was passed over: this server may not read it", inside)
-                continue
-            leaves = {entry.name for entry in entries}
-            for entry in entries:
-                name = inside + entry.name
-                if entry.name.startswith(".") or entry.is_symlink():
+            entries = self._entries(inside)
+            for leaf, entry in entries.items():
+                name = inside + leaf
+                if leaf.startswith(".") or entry.is_symlink():
                     continue
                 if problem := name_problem(name):
-                    log.warning("The file %a was passed over: %s", name, problem)
+                    _warn_once("The file %a was passed over: %s", name, problem)
                 elif entry.is_dir(follow_symlinks=False):
                     if name.startswith(prefix) or prefix.startswith(name + "/"):
                         folders.append(name + "/")
                 elif name.startswith(prefix) and entry.is_file(follow_symlinks=False):
-                    described = self._metadata(name) if entry.name + METADATA_SUFFIX in leaves else ({}, ())
-                    with contextlib.suppress(FileNotFoundError):
-                        found.append(_info(name, entry.stat(follow_symlinks=False), *described))
+                    found += self._listed(name, entry, described=leaf + METADATA_SUFFIX in entries)
         return sorted(found, key=lambda info: info.name)
+
+    def _entries(self, folder: str) -> dict[str, os.DirEntry[str]]:
+        try:
+            return {entry.name: entry for entry in os.scandir(self.root / folder)}
+        except PermissionError:
+            _warn_once("The folder %a was passed over: %s", folder, "this server may not read it")
+        except (FileNotFoundError, NotADirectoryError):
+            pass
+        return {}
+
+    def _listed(self, name: str, entry: os.DirEntry[str], *, described: bool) -> list[ObjectInfo]:
+        """The object, unless it has gone in the meantime."""
+        if described:
+            info, _ = self._stat(name)
+            return [info] if info else []
+        try:
+            return [_info(name, entry.stat(follow_symlinks=False))]
+        except FileNotFoundError:
+            return []
 
     async def list(self, prefix: str = "") -> AsyncIterator[ObjectInfo]:
         for info in await asyncio.to_thread(self._walk, prefix):
@@ -278,6 +276,28 @@ def _open_folder(folder: str, inside: int) -> int:
         return os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW, dir_fd=inside)
     except PermissionError as error:  # what is in it stays as it was, and everything else goes on
         raise Transient(f"The server may not enter the folder {folder!r}: give it the right to.") from error
+
+
+@lru_cache(maxsize=1000)
+def _warn_once(message: str, name: str, problem: str) -> None:
+    """Folders are listed again and again; what is passed over is said once."""
+    log.warning(message, name, problem)
+
+
+def _metadata(folder: int, leaf: str) -> tuple[dict[str, MetadataValue], tuple[str, ...]]:
+    """What the metadata file of the file `leaf` says, and what of it is none; nothing where there is no such file."""
+    try:
+        fd = os.open(leaf + METADATA_SUFFIX, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK, dir_fd=folder)
+    except PermissionError:
+        return {}, ("The metadata file may not be read by this server.",)
+    except OSError:  # there is none, or it is a link, or its name would be too long
+        return {}, ()
+    try:
+        if not st.S_ISREG(os.fstat(fd).st_mode):
+            return {}, ()
+        return parse_metadata(os.read(fd, MAX_BYTES + 1))
+    finally:
+        os.close(fd)
 
 
 def _generation(status: os.stat_result) -> str:
