@@ -26,7 +26,7 @@ from urllib.parse import quote
 
 import pytest
 
-from tests.servers import INHERITED, ROOT, Server, flamehaven, free_port, until
+from tests.servers import INHERITED, ROOT, Server, free_port, until
 
 COMMAND = [sys.executable, "-m", "flamehaven.cli"]
 REQUEST = r"request [0-9a-f-]{36}"
@@ -67,12 +67,6 @@ class Shell:
 def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The server's data folder."""
     return tmp_path_factory.mktemp("data")
-
-
-@pytest.fixture(scope="module")
-def server(data: Path) -> Iterator[Server]:
-    with flamehaven(data) as client:
-        yield client
 
 
 @pytest.fixture(scope="module")

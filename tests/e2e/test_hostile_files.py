@@ -20,11 +20,6 @@ LIMIT_MB = 50
 
 
 @pytest.fixture(scope="module")
-def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return tmp_path_factory.mktemp("data")
-
-
-@pytest.fixture(scope="module")
 def server(data: Path) -> Iterator[Server]:
     temporary = data / "tmp"
     temporary.mkdir()

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -13,17 +12,6 @@ from tests.servers import Server, flamehaven, until
 
 QUESTION = "How long is parental leave?"
 TEXT = "Parental leave is 26 weeks."
-
-
-@pytest.fixture(scope="module")
-def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return tmp_path_factory.mktemp("data")
-
-
-@pytest.fixture(scope="module")
-def server(data: Path) -> Iterator[Server]:
-    with flamehaven(data) as client:
-        yield client
 
 
 def write(data: Path, name: str, content: str | bytes) -> Path:

@@ -18,11 +18,6 @@ DOOMED = b"%PDF-1.4 this is not really a PDF"
 
 
 @pytest.fixture(scope="module")
-def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return tmp_path_factory.mktemp("data")
-
-
-@pytest.fixture(scope="module")
 def server(data: Path) -> Iterator[Server]:
     with flamehaven(data, MAX_FILE_SIZE_MB="1") as client:
         yield client
