@@ -106,16 +106,17 @@ def test_what_fails_before_the_first_event_has_its_status(
 
 
 class SlowStream:
-    """The real emulator behind a line that is slow, or breaks, between the events of a streamed answer."""
+    """The real emulator behind a line that is slow, or breaks, before the part `at` of an answer."""
 
     def __init__(self, app: ASGIApp) -> None:
         self._app = app
         self.pause = 0.0
+        self.at = 2
         self.breaks = False
         self.ended_early = False
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if not scope.get("path", "").endswith(":streamGenerateContent"):
+        if not scope.get("path", "").endswith("enerateContent"):
             await self._app(scope, receive, send)
             return
         events = 0
@@ -123,11 +124,14 @@ class SlowStream:
         async def slowly(message: Message) -> None:
             nonlocal events
             events += bool(message.get("body"))
-            if events == 2 and self.breaks:
+            if events == self.at and self.breaks:
                 raise ConnectionError("the line broke")
-            if events == 2:
+            if events == self.at:
                 try:
-                    await anyio.sleep(self.pause)
+                    with anyio.move_on_after(self.pause):
+                        while (await receive())["type"] != "http.disconnect":
+                            pass
+                        self.ended_early = True
                 except BaseException:
                     self.ended_early = True
                     raise
@@ -178,6 +182,17 @@ def test_a_client_that_goes_away_ends_the_work(slow: tuple[httpx2.Client, SlowSt
     line.pause = 60
     with client.stream("GET", "/api/search", params=QUESTION) as answer:
         assert next(events(answer))[0] == "text"
+    until(lambda: line.ended_early, 10)
+
+
+@pytest.mark.parametrize("stream", ["true", "false"])
+def test_a_client_that_goes_away_before_there_is_an_answer_ends_the_work_too(
+    slow: tuple[httpx2.Client, SlowStream], stream: str
+) -> None:
+    client, line = slow
+    line.pause, line.at = 60, 1
+    with pytest.raises(httpx2.ReadTimeout):
+        client.get("/api/search", params={**QUESTION, "stream": stream}, timeout=1)
     until(lambda: line.ended_early, 10)
 
 
