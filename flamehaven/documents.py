@@ -105,11 +105,12 @@ async def get_document(request: Request) -> Response:
 @endpoint
 async def put_document(request: Request) -> Response:
     """Put the body into the bucket as this object; `NAME.metadata.json` describes the document `NAME`."""
-    parts, pump, wait = await runtime(), request.app.state.pump, seconds_to_wait(request)
-    name = _name(request)
+    parts, pump, name = await runtime(), request.app.state.pump, _name(request)
+    wait = None
     if name.endswith(METADATA_SUFFIX):
         info = await keep_metadata(parts, pump, name, request.stream())
     else:
+        wait = seconds_to_wait(request)
         size = content_length(request) if "content-length" in request.headers else None
         info = await keep(parts, pump, name, request.stream(), size=size)
     answer = await accepted(parts, info, wait=wait)

@@ -103,9 +103,7 @@ async def keep_metadata(parts: Runtime, pump: Pump, name: str, data: AsyncIterab
 
 async def accepted(parts: Runtime, info: ObjectInfo, *, wait: int | None) -> Accepted:
     """What to tell the sender of an object that was kept, after at most `wait` seconds."""
-    status, reason = Status.PENDING, None
-    if wait and info.name == described_by(info.name):
-        status, reason = await _settled(parts, info, wait)
+    status, reason = await _settled(parts, info, wait) if wait else (Status.PENDING, None)
     what = "file" if info.name == described_by(info.name) else "metadata"
     messages = {Status.INDEXED: "The document is searchable.", Status.FAILED: reason.message if reason else ""}
     return Accepted(
