@@ -25,7 +25,12 @@ _FOREIGN = re.compile(r"[^\x00-\x7f]")
 _LETTER = re.compile(rb"[A-Za-z]")
 _HIGH_LETTER = re.compile(rb"[\xc0-\xff]")
 _SAMPLE = 64 * 1024  # bytes
-_NOT_TEXT = "This is not a text file. Check that its extension fits its content."
+_NOT_TEXT = "This is not a text file: check that its extension fits its content; if it is text, save it as UTF-8."
+_OTHER_KINDS = {
+    b"%PDF-": "This is a PDF, not a text file: give it the extension .pdf.",
+    b"{\\rtf": "RTF files cannot be read: save the file as DOCX or PDF.",
+}
+"""By how they begin: files that are all ASCII, but nothing that anybody would read."""
 
 
 def decode(data: bytes, declared: str | None = None) -> str:
@@ -44,12 +49,15 @@ def _decode(data: bytes, declared: str | None) -> str:
     sample = data[:_SAMPLE]
     if (unmarked := _utf16_without_mark(sample)) is not None:
         return data.decode(unmarked, errors="replace")
-    if b"\x00" in sample or len(_CONTROL.findall(sample)) > len(sample) // 100:
+    for beginning, refusal in _OTHER_KINDS.items():
+        if sample.startswith(beginning):
+            raise ParseError(refusal)
+    if len(_CONTROL.findall(sample)) > len(sample) // 100:
         raise ParseError(_NOT_TEXT)
     for encoding in filter(None, ("utf-8", declared)):
         try:
             return data.decode(encoding)
-        except (UnicodeDecodeError, LookupError):
+        except (UnicodeError, LookupError):
             continue
     return data.decode(_guess(data), errors="replace")
 

@@ -12,14 +12,17 @@ from file_search_emulator.parsing.section import ParseError, Section
 
 
 def read(path: Path) -> list[Section]:
-    """One section of lines such as `server.ports: 80, 443`; a small flat object in a list is one line."""
+    """One section of lines such as `server.ports: 80, 443`; a small flat object in a list is one line.
+
+    Numbers stay as they are written.
+    """
     try:
-        value = json.loads(decode(path.read_bytes()))
+        value = json.loads(decode(path.read_bytes()), parse_int=str, parse_float=str)
+        return [Section("\n".join(_lines(value, "")))]
     except ValueError as error:
         raise ParseError(f"The JSON is not well formed: {error}.") from None
     except RecursionError:
         raise ParseError("The JSON is nested too deeply to be read.") from None
-    return [Section("\n".join(_lines(value, "")))]
 
 
 def _lines(value: Any, path: str) -> Iterator[str]:

@@ -10,6 +10,7 @@ import contextlib
 import json
 import os
 import selectors
+import signal
 import subprocess
 import sys
 import threading
@@ -161,9 +162,15 @@ class _DiedError(Exception):
 
 
 def _died(child: subprocess.Popen[bytes]) -> Exception:
-    """What the end of a child means: it ends with a status of its own only when it could not start."""
-    if child.wait(timeout=10) > 0:
+    """What the end of a child means: it ends with a status of its own only when it could not start.
+
+    Its CPU time is counted for each file, so that what it read before is no excuse.
+    """
+    status = child.wait(timeout=10)
+    if status > 0:
         return RuntimeError("The parser's process does not start: is the program installed whole?")
+    if status == -signal.SIGXCPU:
+        return ParseError(_TOO_MUCH)
     return _DiedError()
 
 

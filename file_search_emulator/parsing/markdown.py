@@ -10,7 +10,8 @@ from file_search_emulator.parsing.outline import Outline
 from file_search_emulator.parsing.rows import lines
 from file_search_emulator.parsing.section import Section
 
-_HEADING = re.compile(r"^(#{1,6})\s+(.*?)\s*#*\s*$")
+_HEADING = re.compile(r"(#{1,6})\s+(.*)")
+_CLOSING = re.compile(r"(?:^|\s)#+$")
 _FENCE = re.compile(r"^\s*(?:```|~~~)")
 _ROW = re.compile(r"^\s*\|(.*)\|\s*$")
 _RULE = re.compile(r"^\s*\|(?:\s*:?-+:?\s*\|)+\s*$")
@@ -32,7 +33,7 @@ def read(path: Path) -> list[Section]:
             outline.add("\n".join(lines(table, header=True)))
             table = []
         if not fenced and (heading := _HEADING.match(line)):
-            outline.head(heading.group(2), len(heading.group(1)))
+            outline.head(_CLOSING.sub("", heading.group(2).rstrip()), len(heading.group(1)))
         else:
             outline.add(line)
     if table:

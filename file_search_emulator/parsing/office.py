@@ -10,11 +10,13 @@ from file_search_emulator.parsing.section import ParseError
 _MAX_INFLATED = 200 << 20  # bytes, of all members together
 _MAX_RATIO = 150  # beyond _FREE_INFLATED; real documents stay under 50
 _FREE_INFLATED = 10 << 20
+_LOCKED = 1  # the flag of an encrypted member
 _MAX_MEMBERS = 10_000
 _COMPOUND_FILE = bytes.fromhex("d0cf11e0a1b11ae1")
 _ENCRYPTED = "EncryptedPackage".encode("utf-16-le")
 _BLOCK = 1 << 20
 _DOCTYPE = b"<!DOCTYPE"
+_PROTECTED = "The file is protected with a password: upload a copy without one."
 
 
 def check(path: Path) -> None:
@@ -22,12 +24,14 @@ def check(path: Path) -> None:
     with path.open("rb") as file:
         if file.read(8) == _COMPOUND_FILE:
             if _ENCRYPTED in file.read():
-                raise ParseError("The file is protected with a password: upload a copy without one.")
+                raise ParseError(_PROTECTED)
             raise ParseError("The file is in an old Office format: save it as DOCX, XLSX or PPTX.")
     try:
         with zipfile.ZipFile(path) as archive:
             _check_sizes(archive.infolist(), path.stat().st_size)
             for member in archive.infolist():
+                if member.flag_bits & _LOCKED:
+                    raise ParseError(_PROTECTED)
                 if member.filename.lower().endswith((".xml", ".rels", ".vml")):
                     _refuse_doctype(archive, member)
     except (zipfile.BadZipFile, NotImplementedError, EOFError) as error:

@@ -12,8 +12,9 @@ import openpyxl
 
 from file_search_emulator.parsing import office
 from file_search_emulator.parsing.rows import lines
-from file_search_emulator.parsing.section import Section
+from file_search_emulator.parsing.section import ParseError, Section
 
+_MOST_ROWS = 1 << 20  # of a sheet in Excel
 _CURRENCY = re.compile(r"[€$£¥]|\b(?:EUR|USD|GBP|CHF|JPY)\b")
 
 
@@ -34,7 +35,9 @@ def read(path: Path) -> list[Section]:
 
 def _rows(sheet: Any) -> Iterator[list[str]]:
     sheet.reset_dimensions()  # what a file declares about its size may be wrong or hostile
-    for row in sheet.iter_rows():
+    for number, row in enumerate(sheet.iter_rows()):
+        if number >= _MOST_ROWS:
+            raise ParseError("A sheet claims to have more rows than any program makes: save the file anew.")
         yield [_text(cell) for cell in row]
 
 

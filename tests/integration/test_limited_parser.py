@@ -164,6 +164,24 @@ def test_a_reader_that_never_ends_is_ended(tmp_path: Path, note: Path) -> None:
         parser.close()
 
 
+def test_a_file_that_took_its_time_is_not_read_again(
+    tmp_path: Path, note: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "deep.html"
+    path.write_text("<div>" * 400_000)
+    started: list[object] = []
+    start = subprocess.Popen
+    monkeypatch.setattr(subprocess, "Popen", lambda *args, **options: started.append(args) or start(*args, **options))
+    parser = LimitedParser(cpu_seconds=1)
+    try:
+        parser.parse(note, _TEXT, "")
+        with pytest.raises(ParseError, match="damaged, or needs more memory or time"):
+            parser.parse(path, "text/html", "deep.html")
+        assert len(started) == 1
+    finally:
+        parser.close()
+
+
 def test_a_line_of_45_megabytes_is_read(parser: LimitedParser, tmp_path: Path) -> None:
     text = "one long line " * 3_300_000
     path = tmp_path / "line.txt"

@@ -11,7 +11,7 @@ import pptx
 import pytest
 from pptx.util import Inches
 
-from file_search_emulator.parsing import ParseError, Section, parse
+from file_search_emulator.parsing import LimitedParser, ParseError, Section, parse
 
 _OFFICE = "application/vnd.openxmlformats-officedocument."
 _DOCX = f"{_OFFICE}wordprocessingml.document"
@@ -37,6 +37,82 @@ def test_word_keeps_the_order_and_the_headings(tmp_path: Path) -> None:
         ),
         Section("Norwind, confidential"),
     ]
+
+
+def _with_body(body: str) -> bytes:
+    """A Word file with this XML in its body."""
+    written, content = io.BytesIO(), io.BytesIO()
+    docx.Document().save(written)
+    with zipfile.ZipFile(written) as old, zipfile.ZipFile(content, "w", zipfile.ZIP_DEFLATED) as archive:
+        for name in old.namelist():
+            data = old.read(name)
+            if name == "word/document.xml":
+                data = data.replace(b"<w:sectPr", body.encode() + b"<w:sectPr", 1)
+            archive.writestr(name, data)
+    return content.getvalue()
+
+
+def _run(text: str) -> str:
+    return f"<w:r><w:t>{text}</w:t></w:r>"
+
+
+def _table(*rows: str) -> str:
+    return f"<w:tbl><w:tblPr/><w:tblGrid/>{''.join(f'<w:tr>{row}</w:tr>' for row in rows)}</w:tbl><w:p/>"
+
+
+def _cell(text: str, properties: str = "") -> str:
+    return f"<w:tc><w:tcPr>{properties}</w:tcPr><w:p>{_run(text)}</w:p></w:tc>"
+
+
+_TRACKED = (
+    f"<w:p>{_run('30 ')}<w:ins>{_run('days')}</w:ins><w:del><w:r><w:delText>weeks</w:delText></w:r></w:del></w:p>"
+)
+_CONTROL = "<w:sdt><w:sdtContent>{}</w:sdtContent></w:sdt>"
+_MERGED = _table(
+    _cell("Grade") + _cell("Days") + _cell("Paid"),
+    _cell("Senior", '<w:vMerge w:val="restart"/>') + _cell("25") + _cell("yes"),
+    _cell("", "<w:vMerge/>") + _cell("30", '<w:gridSpan w:val="2"/>'),
+    _cell("", "<w:vMerge/>") + _cell("35") + _cell("no"),
+)
+
+
+@pytest.mark.parametrize(
+    ("body", "text"),
+    [
+        (_TRACKED, "30 days"),
+        (_CONTROL.format(f"<w:p>{_CONTROL.format(_run('Date: May'))}</w:p>"), "Date: May"),
+        (
+            _MERGED,
+            "Grade: Senior | Days: 25 | Paid: yes\nGrade: Senior | Days: 30\nGrade: Senior | Days: 35 | Paid: no",
+        ),
+        (_table(_cell("wide", '<w:gridSpan w:val="900000000"/>') + _cell("1")), "wide | 1"),
+    ],
+)
+def test_word_reads_what_is_inserted_controlled_and_merged(tmp_path: Path, body: str, text: str) -> None:
+    (tmp_path / "a.docx").write_bytes(_with_body(body))
+    assert [section.text for section in parse(tmp_path / "a.docx", _DOCX)] == [text]
+
+
+_BREAK = "<w:pPr><w:sectPr/></w:pPr>"
+
+
+@pytest.mark.parametrize(
+    ("body", "last"),
+    [
+        ("".join(f"<w:p>{_run(f'Paragraph {number}.')}</w:p>" for number in range(20_000)), "Paragraph 19999."),
+        ("".join(f"<w:p>{_BREAK}{_run(f'Letter {number}.')}</w:p>" for number in range(1500)), "Letter 1499."),
+        (_table(*(_cell("", "<w:vMerge/>") + _cell(f"Row {number}.") for number in range(3000))), "Row 2999."),
+    ],
+    ids=["paragraphs", "sections", "merged rows"],
+)
+def test_word_files_of_many_parts_are_read(tmp_path: Path, body: str, last: str) -> None:
+    path = tmp_path / "a.docx"
+    path.write_bytes(_with_body(body))
+    parser = LimitedParser(cpu_seconds=10)
+    try:
+        assert parser.parse(path, _DOCX, "a.docx")[-1].text.endswith(last)
+    finally:
+        parser.close()
 
 
 def test_a_slide_is_a_page(tmp_path: Path) -> None:
@@ -80,6 +156,12 @@ def _archive(**members: bytes) -> bytes:
     return content.getvalue()
 
 
+def _locked(archive: bytes) -> bytes:
+    """An archive whose first member says that it is encrypted (APPNOTE.TXT, 4.4.4: bit 0 of the flags)."""
+    place = archive.index(b"PK\x01\x02") + 8
+    return archive[:place] + bytes([archive[place] | 1]) + archive[place + 1 :]
+
+
 _LAUGHS = b"<!DOCTYPE x [<!ENTITY a 'ha'><!ENTITY b '&a;&a;&a;&a;'>]><x>&b;</x>"
 _COMPOUND = bytes.fromhex("d0cf11e0a1b11ae1") + bytes(600)
 
@@ -95,6 +177,7 @@ _COMPOUND = bytes.fromhex("d0cf11e0a1b11ae1") + bytes(600)
         (_archive(word=_LAUGHS), "entities"),
         (_archive(word=_LAUGHS.decode().encode("utf-16")), "entities"),
         (_archive(word=b"<!-- " + b"x" * (1 << 20) + b" -->" + _LAUGHS), "entities"),
+        (_locked(_archive(word=b"<x/>")), "password"),
         (_COMPOUND, "old Office format"),
         (_COMPOUND + "EncryptedPackage".encode("utf-16-le"), "password"),
     ],
@@ -104,3 +187,26 @@ def test_hostile_and_broken_archives_are_refused(tmp_path: Path, content: bytes,
     path.write_bytes(content)
     with pytest.raises(ParseError, match=message):
         parse(path, mime_type)
+
+
+def test_a_row_beyond_the_end_of_every_sheet_is_refused(tmp_path: Path) -> None:
+    workbook = openpyxl.Workbook()
+    workbook.active["A1"] = "Name"
+    workbook.active["A2"] = "Bolt"
+    written, content = io.BytesIO(), io.BytesIO()
+    workbook.save(written)
+    with zipfile.ZipFile(written) as old, zipfile.ZipFile(content, "w") as archive:
+        for name in old.namelist():
+            archive.writestr(name, old.read(name).replace(b'<row r="2"', b'<row r="2000000000"'))
+    (tmp_path / "a.xlsx").write_bytes(content.getvalue())
+    with pytest.raises(ParseError, match="more rows than any program makes"):
+        parse(tmp_path / "a.xlsx", _XLSX)
+
+
+def test_a_cell_left_in_the_last_row_of_a_sheet_does_no_harm(tmp_path: Path) -> None:
+    workbook = openpyxl.Workbook()
+    workbook.active.append(["Name", "Price"])
+    workbook.active.append(["Bolt", 5])
+    workbook.active["XFD1048576"] = "stray"
+    workbook.save(tmp_path / "a.xlsx")
+    assert parse(tmp_path / "a.xlsx", _XLSX) == [Section("Name: Bolt | Price: 5\nstray", heading="Sheet")]

@@ -46,6 +46,8 @@ def test_line_ends_become_one_kind(tmp_path: Path) -> None:
         (b"", "text/plain", "empty"),
         (b" \n\t\n", "text/plain", "No text found"),
         (b"\x7fELF\x02\x01\x00\x00" + bytes(range(256)) * 8, "text/plain", "not a text file"),
+        (b"%PDF-1.4\n1 0 obj\nendobj\n", "text/plain", "give it the extension .pdf"),
+        (rb"{\rtf1\ansi Hello.}", "text/markdown", "save the file as DOCX"),
         (b"{not json", "application/json", "not well formed"),
         (b"[" * 100_000, "application/json", "nested too deeply"),
         (b"{}", "application/vnd.jupyter", "damaged"),
@@ -96,6 +98,23 @@ def test_html_is_what_a_reader_sees(tmp_path: Path) -> None:
     ]
 
 
+def test_a_few_stray_control_characters_make_no_binary(tmp_path: Path) -> None:
+    log = b"The crash was at 7.\n" * 30
+    assert _parse(tmp_path, log + b"\0\0" + b"The end.", "text/plain") == [Section(log.decode() + "The end.")]
+
+
+def test_an_encoding_that_does_not_fit_is_not_believed(tmp_path: Path) -> None:
+    assert _parse(tmp_path, b"<meta charset=undefined><p>Gr\xf6\xdfe", "text/html") == [Section("Größe")]
+
+
+@pytest.mark.parametrize(
+    ("line", "heading"),
+    [("# Pay #", "Pay"), ("## Pay ##  ", "Pay"), ("# Pay in C#", "Pay in C#"), (f"# a{' ' * 50_000}b", "a b")],
+)
+def test_a_heading_is_without_its_closing_marks(tmp_path: Path, line: str, heading: str) -> None:
+    assert _parse(tmp_path, f"{line}\nGet it.", "text/markdown")[0].heading == heading
+
+
 def test_deep_html_is_read(tmp_path: Path) -> None:
     assert "deep" in _parse(tmp_path, "<div>" * 5_000 + "deep", "text/html")[0].text
 
@@ -105,6 +124,12 @@ def test_json_as_paths_and_values(tmp_path: Path) -> None:
     assert _parse(tmp_path, json.dumps(value), "application/json") == [
         Section("server.ports: 80, 443\nserver.tls: true\nplans[0]: name: Basic | price: 10\nplans[1]: name: Pro")
     ]
+
+
+def test_json_keeps_numbers_as_they_are_written(tmp_path: Path) -> None:
+    text = f'{{"price": 19.90, "limit": 1e999, "serial": {"9" * 5000}}}'
+    found = _parse(tmp_path, text, "application/json")
+    assert found == [Section(f"price: 19.90\nlimit: 1e999\nserial: {'9' * 5000}")]
 
 
 def test_a_notebook_is_its_cells(tmp_path: Path) -> None:
