@@ -6,6 +6,7 @@ import json
 import random
 import sqlite3
 import time
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -89,7 +90,7 @@ def ask_for_trouble(client: Server, chance: random.Random) -> None:
 def in_gemini(index: Path) -> list[tuple[str, str | None]]:
     """The text of every chunk that the emulator has, with its document's author."""
     query = "SELECT text, metadata FROM chunks JOIN documents ON documents.number = chunks.document"
-    with sqlite3.connect(f"file:{index}?mode=ro", uri=True) as connection:
+    with closing(sqlite3.connect(f"file:{index}?mode=ro", uri=True)) as connection:
         return sorted((text, author(metadata)) for text, metadata in connection.execute(query))
 
 

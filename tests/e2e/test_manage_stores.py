@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -28,7 +29,7 @@ def ask(client: Server, store: str, question: str) -> dict[str, Any]:
 
 def in_gemini(data: Path) -> set[str]:
     """The resource names of every store that the emulator has."""
-    with sqlite3.connect(f"file:{data}/emulator/index.sqlite3?mode=ro", uri=True) as connection:
+    with closing(sqlite3.connect(f"file:{data}/emulator/index.sqlite3?mode=ro", uri=True)) as connection:
         return {f"fileSearchStores/{row[0]}" for row in connection.execute("SELECT id FROM stores")}
 
 
