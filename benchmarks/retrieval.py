@@ -26,7 +26,7 @@ import httpx2
 from file_search_emulator.app import create_app
 from file_search_emulator.emulator import database_of
 from file_search_emulator.retrieval import Search
-from file_search_emulator.vectors import SnapshotCache
+from file_search_emulator.snapshot import SnapshotCache
 
 UPLOADS_AT_ONCE = 4
 RETRIEVED = 100
@@ -64,8 +64,8 @@ def load(path: Path, split: str) -> Dataset:
 class Client:
     """The emulator over HTTP, in this process."""
 
-    def __init__(self, data_dir: Path, *, always_ground: bool) -> None:
-        self._app = create_app(data_dir, always_ground=always_ground)
+    def __init__(self, data_dir: Path) -> None:
+        self._app = create_app(data_dir)
         transport = httpx2.ASGITransport(app=self._app)
         self._http = httpx2.AsyncClient(
             transport=transport, base_url="http://emulator", headers={"x-goog-api-key": "benchmark"}
@@ -151,7 +151,7 @@ async def timed(client: Client, store: str, queries: Mapping[str, str], top_k: i
 
 
 async def measure(data: Dataset, folder: Path) -> None:
-    client = Client(folder, always_ground=True)
+    client = Client(folder)
     started = time.perf_counter()
     store = await index(client, data.documents)
     took = time.perf_counter() - started
@@ -159,8 +159,6 @@ async def measure(data: Dataset, folder: Path) -> None:
     ranked = await timed(client, store, data.queries, RETRIEVED)
     for name, metric in (("nDCG@10", ndcg), ("recall@10", recall)):
         print(f"{name} {statistics.fmean(metric(ranked[query], data.relevant[query]) for query in ranked):.4f}")
-    await client.close()
-    client = Client(folder, always_ground=False)
     answers = await timed(client, store, data.queries, 5)
     print(f"{sum(map(bool, answers.values()))} of {len(answers)} queries answered, the others refused")
     await client.close()

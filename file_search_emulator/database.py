@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from importlib.resources import files
 from pathlib import Path
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 _BUSY_TIMEOUT = 30.0
 """Seconds that a writer waits for another, in this process or any."""
 _IDLE_CONNECTIONS = 8
@@ -82,7 +82,7 @@ class Database:
         connection.execute("PRAGMA foreign_keys = ON")
         _enter_wal(connection)
         if _version(connection) != SCHEMA_VERSION:
-            _create(connection)
+            _create(connection, self._path)
         return connection
 
 
@@ -103,12 +103,15 @@ def _enter_wal(connection: sqlite3.Connection) -> None:
             time.sleep(0.02)
 
 
-def _create(connection: sqlite3.Connection) -> None:
+def _create(connection: sqlite3.Connection, path: Path) -> None:
     connection.execute("BEGIN IMMEDIATE")
     version = _version(connection)  # another process may have been faster
     if version not in (0, SCHEMA_VERSION):
         connection.close()
-        raise RuntimeError(f"This index has version {version} and needs a newer program: it reads {SCHEMA_VERSION}.")
+        raise RuntimeError(
+            f"The index in {path} was made by another version of this program ({version}; this one reads"
+            f" {SCHEMA_VERSION}): move it away, and the documents are indexed again."
+        )
     if version == 0:
         for statement in _statements():
             connection.execute(statement)

@@ -7,7 +7,7 @@ asks the network.
 from __future__ import annotations
 
 import threading
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from functools import cache
 from importlib.util import find_spec
 from pathlib import Path
@@ -49,6 +49,13 @@ def embed_counted(texts: Sequence[str]) -> tuple[NDArray[np.float32], list[int]]
     lengths = np.linalg.norm(vectors, axis=1, keepdims=True)
     vectors /= np.where(lengths > 0, lengths, np.float32(1))
     return vectors, counts
+
+
+def pack(vectors: NDArray[np.float32]) -> Iterable[bytes]:
+    """Vectors as they are kept: one byte for each dimension, scaled to the greatest."""
+    greatest = np.abs(vectors).max(axis=1, keepdims=True)
+    scaled = np.rint(vectors * (127 / np.where(greatest > 0, greatest, 1))).astype(np.int8)
+    return (row.tobytes() for row in scaled)
 
 
 def count_tokens(text: str) -> int:

@@ -4,27 +4,47 @@ from __future__ import annotations
 
 import asyncio
 import threading
+import time
 from pathlib import Path
 
+from file_search_emulator.blobs import Blobs
 from file_search_emulator.database import Database
+from file_search_emulator.faults import Faults, Rules
+from file_search_emulator.files import forget_expired
 from file_search_emulator.generation import Generator
 from file_search_emulator.indexing import Indexer
+from file_search_emulator.seed import SeedError, Start
 from file_search_emulator.uploads import Uploads
+
+_INDEXED_WITHIN = 600.0  # seconds, for a seed
 
 
 class Emulator:
     """Stores, documents and answers in one folder, which other processes may use at the same time.
 
-    Making one opens nothing. `always_ground` sends what was retrieved also with questions that it does not answer, to
-    measure retrieval.
+    Making one opens nothing. `indexing_delay` is how many seconds a document stays PENDING at least; `storage_limit` is
+    how many bytes all documents may have together; `seed` is a file with what it starts from.
     """
 
-    def __init__(self, data_dir: Path, *, always_ground: bool = False) -> None:
+    def __init__(
+        self,
+        data_dir: Path,
+        *,
+        indexing_delay: float = 0.0,
+        storage_limit: int | None = None,
+        seed: Path | None = None,
+    ) -> None:
+        self.indexing_delay = indexing_delay
+        self.storage_limit = storage_limit
+        self.faults = Faults()
         self.database = database_of(data_dir)
-        self.uploads = Uploads(self.database, data_dir / "uploads")
-        self.indexer = Indexer(self.database, self.uploads)
-        self.generator = Generator(self.database, always_ground=always_ground)
+        self.blobs = Blobs(data_dir / "blobs")
+        self.uploads = Uploads(self.database, self.blobs)
+        self.indexer = Indexer(self.database, self.blobs)
+        self.generator = Generator(self.database)
         self.is_open = False
+        self._start = Start(self.database, self.blobs, seed)
+        self._seed = seed
         self._lock = threading.Lock()
 
     def open(self) -> None:
@@ -32,8 +52,33 @@ class Emulator:
         with self._lock:
             if not self.is_open:
                 self.uploads.sweep()
+                with self.database.write() as connection:
+                    forget_expired(connection)
+                self._remove_useless_blobs()
                 self.indexer.kick()
                 self.is_open = True
+
+    def start_from_seed(self) -> None:
+        """Put the seed in the place of what is in the folder, and wait until it is searchable.
+
+        Raises SeedError, also where the folder holds an index that was not made from a seed: nobody's documents shall
+        be lost by starting a test.
+        """
+        if not self._start.is_seeded():
+            raise SeedError("The data folder holds an index that was not made from a seed: choose another folder.")
+        self.reset()
+
+    def reset(self) -> None:
+        """Back to the seed, or to nothing where there is none; returns when all is indexed. Raises SeedError."""
+        self.faults.set(Rules())
+        self._start.restore()
+        self._remove_useless_blobs()
+        self.indexer.kick()
+        deadline = time.monotonic() + _INDEXED_WITHIN
+        while self._is_anything_pending():
+            if time.monotonic() > deadline:
+                raise SeedError(f"The seed's documents are not all indexed within {_INDEXED_WITHIN:.0f} seconds.")
+            time.sleep(0.02)
 
     async def close(self) -> None:
         """Stop its thread and its child process, and close its connections; another request opens it again."""
@@ -43,6 +88,19 @@ class Emulator:
         self.indexer.close()
         self.database.close()
         self.is_open = False
+
+    def _is_anything_pending(self) -> bool:
+        with self.database.read() as connection:
+            return connection.execute("SELECT 1 FROM documents WHERE state = 'PENDING'").fetchone() is not None
+
+    def _remove_useless_blobs(self) -> None:
+        present = set(self.blobs.present())  # before the rest is looked up: what comes later is wanted
+        with self.database.write() as connection:
+            rows = connection.execute(
+                """SELECT id AS blob FROM uploads UNION SELECT blob FROM files
+                UNION SELECT blob FROM documents WHERE state = 'PENDING' OR mime_type LIKE 'image/%'"""
+            ).fetchall()
+        self.blobs.remove(*present - {row["blob"] for row in rows})
 
 
 def database_of(data_dir: Path) -> Database:

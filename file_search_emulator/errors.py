@@ -36,6 +36,13 @@ def store_denied(name: str) -> ApiError:
     )
 
 
+def media_denied(name: str) -> ApiError:
+    """Bytes that are not a picture's, or are not there."""
+    return ApiError(
+        403, "PERMISSION_DENIED", f"You do not have permission to access the media {name[:200]} or it may not exist."
+    )
+
+
 def not_found(message: str) -> ApiError:
     """Nothing of that name in a store that exists."""
     return ApiError(404, "NOT_FOUND", message)

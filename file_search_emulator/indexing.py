@@ -6,6 +6,7 @@ nothing once it has lost it. So a process may die at any moment: another takes o
 
 from __future__ import annotations
 
+import json
 import logging
 import sqlite3
 import threading
@@ -13,14 +14,14 @@ import time
 import uuid
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import closing, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import islice
 
 from file_search_emulator import chunking, parsing
-from file_search_emulator.catalog import now
+from file_search_emulator.blobs import Blobs
+from file_search_emulator.catalog import IMAGES, essence, now
 from file_search_emulator.database import Database
-from file_search_emulator.terms import indexed_text
-from file_search_emulator.uploads import Uploads
+from file_search_emulator.wire import plain_value
 
 _LEASE = 4.0  # seconds without a sign of life
 _RENEW_EVERY = 1.0  # seconds
@@ -29,6 +30,9 @@ _CLOSE_WITHIN = 10.0  # seconds
 _BATCH = 500  # chunks in one transaction
 _MOST_ATTEMPTS = 6
 _INVALID_ARGUMENT, _INTERNAL = 3, 13  # google.rpc.Code
+_NEVER = 1e9
+"""Seconds: what is due then never is."""
+_NEXT_DUE = "SELECT min(lease_until) FROM documents WHERE state = 'PENDING' OR recovers_in IS NOT NULL"
 
 logger = logging.getLogger(__name__)
 
@@ -36,9 +40,9 @@ logger = logging.getLogger(__name__)
 class Indexer:
     """Indexes pending documents in a thread of its own, one at a time; the thread starts with the first `kick`."""
 
-    def __init__(self, database: Database, uploads: Uploads) -> None:
+    def __init__(self, database: Database, blobs: Blobs) -> None:
         self._database = database
-        self._uploads = uploads
+        self._blobs = blobs
         self._holder = uuid.uuid4().hex
         self._lock = threading.Lock()
         self._wake = threading.Event()
@@ -93,11 +97,12 @@ class Indexer:
     def _work(self, parser: parsing.LimitedParser) -> float | None:
         """Index one document; returns the seconds until there may be another, None where a kick will tell."""
         with self._database.read() as connection:
-            pending = connection.execute("SELECT min(lease_until) FROM documents WHERE state = 'PENDING'").fetchone()[0]
-        if pending is None:
+            next_due = connection.execute(_NEXT_DUE).fetchone()[0]
+        if next_due is None:
             return None
-        if pending > time.time():
-            return _POLL
+        if (wait := next_due - time.time()) > 0:
+            return min(wait, _POLL) if wait < _NEVER else None
+        self._recover()
         document = self._claim()
         if document is not None:
             self._current = document
@@ -107,6 +112,16 @@ class Indexer:
                 self._current = None
         return 0
 
+    def _recover(self) -> None:
+        """Make those documents ACTIVE that failed for a while only."""
+        with self._database.write(durable=False) as connection:
+            connection.execute(
+                """UPDATE documents
+                SET state = 'ACTIVE', recovers_in = NULL, error_code = NULL, error = NULL, updated = ?
+                WHERE state = 'FAILED' AND recovers_in IS NOT NULL AND lease_until <= ?""",
+                (now(), time.time()),
+            )
+
     def _claim(self) -> _Pending | None:
         moment = time.time()
         with self._database.write(durable=False) as connection:
@@ -115,7 +130,8 @@ class Indexer:
                 WHERE number = (
                     SELECT number FROM documents WHERE state = 'PENDING' AND lease_until <= ? ORDER BY number LIMIT 1
                 )
-                RETURNING number, upload, mime_type, file_name, display_name, max_tokens, overlap, attempts""",
+                RETURNING number, blob, mime_type, file_name, display_name, metadata, max_tokens, overlap, attempts,
+                    fault, recovers_in""",
                 (self._holder, moment + _LEASE, moment),
             ).fetchone()
             if row is None:
@@ -127,11 +143,14 @@ class Indexer:
         try:
             if document.attempts > _MOST_ATTEMPTS:
                 self._fail(document, _INTERNAL, f"Indexing was tried {_MOST_ATTEMPTS} times and never came to an end.")
+            elif document.fault is not None and document.recovers_in is None:
+                self._fail(document, _INTERNAL, document.fault)
             else:
                 name = document.file_name or document.display_name
-                path = self._uploads.path(document.upload)
+                path = self._blobs.path(document.blob)
                 with closing(parser.sections(path, document.mime_type, name)) as sections:
-                    self._add(document, chunking.split(sections, document.max_tokens, document.overlap))
+                    read = _pictured(document, sections) if essence(document.mime_type) in IMAGES else sections
+                    self._add(document, chunking.split(read, document.max_tokens, document.overlap))
         except parsing.ParseError as error:
             self._fail(document, _INVALID_ARGUMENT, str(error))
         except _Interrupted:
@@ -141,7 +160,8 @@ class Indexer:
             if not self._release(document, 2**document.attempts):
                 return  # deleted, which took its file away
             raise
-        self._uploads.forget(document.upload)
+        if essence(document.mime_type) not in IMAGES:
+            self._blobs.remove(document.blob)
 
     def _add(self, document: _Pending, chunks: Iterable[chunking.Chunk]) -> None:
         """Write the chunks in short transactions as they come, the last of which makes them searchable."""
@@ -155,21 +175,33 @@ class Indexer:
             rows, following = _rows(document, batch), next(batches, None)
             with self._writing(document) as connection:
                 connection.executemany(
-                    """INSERT INTO chunks (document, text, page, heading, tokens, vector, indexed_title, indexed_text)
+                    """INSERT INTO chunks (document, text, page, heading, tokens, vector, term_count, postings)
                     VALUES (?, ?, ?, ?, ?, ?, ?, ?)""",
                     rows,
                 )
                 if following is None:
-                    connection.execute(
-                        "UPDATE documents SET state = 'ACTIVE', updated = ? WHERE number = ?", (now(), document.number)
-                    )
+                    self._settle(connection, document)
             batch = following
+
+    def _settle(self, connection: sqlite3.Connection, document: _Pending) -> None:
+        """ACTIVE at last; or FAILED for a while, where that was asked for."""
+        if document.recovers_in is None:
+            connection.execute(
+                "UPDATE documents SET state = 'ACTIVE', updated = ? WHERE number = ?", (now(), document.number)
+            )
+        else:
+            connection.execute(
+                """UPDATE documents SET state = 'FAILED', error_code = ?, error = ?, lease_until = ?, updated = ?
+                WHERE number = ?""",
+                (_INTERNAL, document.fault, time.time() + document.recovers_in, now(), document.number),
+            )
 
     def _fail(self, document: _Pending, code: int, message: str) -> None:
         with self._writing(document) as connection:
             connection.execute("DELETE FROM chunks WHERE document = ?", (document.number,))
             connection.execute(
-                "UPDATE documents SET state = 'FAILED', error_code = ?, error = ?, updated = ? WHERE number = ?",
+                """UPDATE documents SET state = 'FAILED', error_code = ?, error = ?, recovers_in = NULL, updated = ?
+                WHERE number = ?""",
                 (code, message, now(), document.number),
             )
 
@@ -205,17 +237,29 @@ class _Pending:
     """A document that this process holds the lease of."""
 
     number: int
-    upload: str
+    blob: str
     mime_type: str
     file_name: str
     display_name: str
+    metadata: str
     max_tokens: int
     overlap: int
     attempts: int
+    fault: str | None
+    recovers_in: float | None
 
 
 class _Interrupted(Exception):
     """The work on a document ends here: the process is stopping, or the document is not its own any more."""
+
+
+def _pictured(document: _Pending, sections: Iterable[parsing.Section]) -> Iterator[parsing.Section]:
+    """What is known of a picture, by its name and its metadata: nobody looks at it."""
+    name = document.display_name or document.file_name or "Picture"
+    entries = [(entry["key"], entry) for entry in json.loads(document.metadata)]
+    said = ", ".join(f"{key}: {plain_value(entry)}" for key, entry in entries)
+    for section in sections:
+        yield replace(section, text=f"{name}: {section.text}", heading=said or None)
 
 
 def _batches(chunks: Iterable[chunking.Chunk]) -> Iterator[list[chunking.Chunk]]:
@@ -225,24 +269,13 @@ def _batches(chunks: Iterable[chunking.Chunk]) -> Iterator[list[chunking.Chunk]]
 
 
 def _rows(document: _Pending, chunks: Sequence[chunking.Chunk]) -> list[tuple[object, ...]]:
-    from file_search_emulator import vectors
-    from file_search_emulator.embedding import embed_counted
+    from file_search_emulator.embedding import embed_counted, pack
+    from file_search_emulator.terms import postings
 
     titles = [" ".join(filter(None, (document.display_name, chunk.heading))) for chunk in chunks]
-    embedded, counts = embed_counted([f"{title}\n{chunk.text}" for title, chunk in zip(titles, chunks, strict=True)])
+    embedded, tokens = embed_counted([f"{title}\n{chunk.text}" for title, chunk in zip(titles, chunks, strict=True)])
     rows: list[tuple[object, ...]] = []
-    for chunk, title, vector, count in zip(chunks, titles, vectors.pack(embedded), counts, strict=True):
-        searched = indexed_text(chunk.text)
-        rows.append(
-            (
-                document.number,
-                chunk.text,
-                chunk.page,
-                chunk.heading,
-                count,
-                vector,
-                indexed_text(title),
-                searched if searched != chunk.text else None,
-            )
-        )
+    for chunk, title, vector, count in zip(chunks, titles, pack(embedded), tokens, strict=True):
+        found, terms = postings(title, chunk.text)
+        rows.append((document.number, chunk.text, chunk.page, chunk.heading, count, vector, terms, found.tobytes()))
     return rows

@@ -6,10 +6,11 @@ import re
 import secrets
 import string
 
-from file_search_emulator.errors import invalid_argument
+from file_search_emulator.errors import invalid_argument, media_denied
 
 _ALPHABET = string.ascii_lowercase + string.digits
 _ID = re.compile(r"[a-z0-9-]{1,40}")
+_BLOB_REF = "genai-api/blobref/global"
 _STORE = re.compile(r"fileSearchStores/([^/]+)")
 
 
@@ -19,7 +20,7 @@ def new_id(display_name: str) -> str:
     """
     kept = "".join(letter for letter in display_name.lower() if letter in f"{_ALPHABET} ")
     plain = kept.replace(" ", "-")[:27]
-    return f"{plain if plain.strip('-') else _random()}-{_random()}"
+    return f"{plain if plain.strip('-') else random_id()}-{random_id()}"
 
 
 def check_id(resource: str, value: str) -> str:
@@ -37,5 +38,19 @@ def store_id(name: str) -> str:
     return check_id("FileSearchStore", match[1])
 
 
-def _random() -> str:
+def media_id(store: str, document: str) -> str:
+    """The resource name of a picture's bytes; the service's have slashes and colons in them too."""
+    return f"fileSearchStores/{store}/media/{_BLOB_REF}::{document}"
+
+
+def media_document(media: str) -> str:
+    """The id of the document in the last part of a media id. Raises ApiError (403)."""
+    reference, _, document = media.partition("::")
+    if reference != _BLOB_REF or not _ID.fullmatch(document):
+        raise media_denied(media)
+    return document
+
+
+def random_id() -> str:
+    """Twelve letters and digits."""
     return "".join(secrets.choice(_ALPHABET) for _ in range(12))

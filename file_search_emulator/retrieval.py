@@ -7,21 +7,23 @@ from __future__ import annotations
 
 import json
 import sqlite3
-from collections.abc import Set
+from collections.abc import Sequence, Set
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from file_search_emulator.catalog import IMAGES, essence
 from file_search_emulator.embedding import embed
 from file_search_emulator.metadata_filter import Predicate
-from file_search_emulator.terms import match_any, match_word
-from file_search_emulator.vectors import Snapshot
+from file_search_emulator.names import media_id
+from file_search_emulator.segment import bm25
+from file_search_emulator.snapshot import Snapshot
+from file_search_emulator.terms import asked_for, keys_of
 
 DENSE_WEIGHT = 0.2
 DENSE_CANDIDATES = 100
-_HIT = np.dtype([("chunk", np.int64), ("score", np.float64)])
 
 
 @dataclass(frozen=True)
@@ -33,9 +35,16 @@ class Found:
     heading: str | None
     tokens: int
     store: str
+    document: str
     title: str
+    mime_type: str
     metadata: list[dict[str, Any]]
     score: float
+
+    @property
+    def media_id(self) -> str:
+        """The name under which a picture can be downloaded, "" for text."""
+        return media_id(self.store, self.document) if essence(self.mime_type) in IMAGES else ""
 
 
 class Search:
@@ -50,50 +59,38 @@ class Search:
         accepts: Predicate | None = None,
     ) -> None:
         self._connection = connection
-        self._snapshot = snapshot
-        self._scope = np.isin(snapshot.chunks["store"], list(stores))
-        if accepts is not None:
-            wanted = [number for number, document in snapshot.documents.items() if accepts(document.metadata)]
-            self._scope &= np.isin(snapshot.chunks["document"], wanted)
+        self._segments = snapshot.segments
+        self._scopes = snapshot.scopes(stores, accepts)
+        self._size = sum(int(np.count_nonzero(scope)) for scope in self._scopes)
 
     def best(self, question: str, limit: int) -> list[Found]:
         """The chunks that fit a question, best first; in an empty scope there are none."""
-        places = np.flatnonzero(self._scope)
-        cosine = self._snapshot.similarity(embed([question])[0])[places]
-        scores = fuse(self._bm25(question)[places], cosine)
+        if not self._size:
+            return []
+        vector = embed([question])[0]
+        lexical = self._within(bm25(self._segments, self._scopes, asked_for(question)))
+        scores = fuse(lexical, self._within([segment.similarity(vector) for segment in self._segments]))
         order = _greatest(scores, limit)
-        chunks = self._snapshot.chunks["number"][places[order]]
-        return list(filter(None, map(self._found, chunks.tolist(), scores[order].tolist())))
+        numbers = self._within([segment.number for segment in self._segments])[order]
+        return list(filter(None, map(self._found, numbers.tolist(), scores[order].tolist())))
 
     def document_frequency(self, word: str) -> float:
         """The share, from 0 to 1, of the chunks that hold a word."""
-        size = int(np.count_nonzero(self._scope))
-        hits = self._hits("rowid, 1", match_word(word))
-        places = self._snapshot.places(hits["chunk"])
-        return int(np.count_nonzero(self._scope[places[places >= 0]])) / size if size else 0.0
+        term = next(iter(keys_of(word)), None)
+        if term is None or not self._size:
+            return 0.0
+        both = zip(self._segments, self._scopes, strict=True)
+        holding = sum(int(np.count_nonzero(scope[segment.place[segment.holding(term)]])) for segment, scope in both)
+        return holding / self._size
 
-    def _bm25(self, question: str) -> NDArray[np.float64]:
-        """How well each chunk fits by its words, 0 where none fits. SQLite's own numbers are better the lower."""
-        scores = np.zeros(len(self._snapshot.chunks))
-        query = match_any(question)
-        if query:
-            hits = self._hits("rowid, -bm25(chunk_terms, 2.0, 1.0)", query)  # a word in the title counts twice
-            places = self._snapshot.places(hits["chunk"])
-            scores[places[places >= 0]] = hits["score"][places >= 0]
-        return scores
-
-    def _hits(self, columns: str, query: str) -> NDArray[Any]:
-        """The chunks, in any scope, that match an FTS5 query."""
-        cursor = self._connection.cursor()
-        cursor.row_factory = None  # plain tuples: there may be thousands
-        return np.fromiter(
-            cursor.execute(f"SELECT {columns} FROM chunk_terms WHERE chunk_terms MATCH ?", (query,)),  # noqa: S608 (ours)
-            _HIT,
-        )
+    def _within(self, arrays: Sequence[NDArray[Any]]) -> NDArray[Any]:
+        """One array of what each segment's array says of the chunks in its scope."""
+        return np.concatenate([array[scope] for array, scope in zip(arrays, self._scopes, strict=True)])
 
     def _found(self, chunk: int, score: float) -> Found | None:
         row = self._connection.execute(
-            """SELECT c.text, c.page, c.heading, c.tokens, s.id AS store, d.display_name AS title, d.metadata
+            """SELECT c.text, c.page, c.heading, c.tokens, s.id AS store, d.id AS document, d.display_name AS title,
+                d.mime_type, d.metadata
             FROM chunks c JOIN documents d ON d.number = c.document JOIN stores s ON s.number = d.store
             WHERE c.number = ?""",
             (chunk,),
@@ -101,13 +98,13 @@ class Search:
         return Found(**{**dict(row), "metadata": json.loads(row["metadata"])}, score=score) if row else None
 
 
-def fuse(bm25: NDArray[np.float64], cosine: NDArray[np.float32]) -> NDArray[np.float64]:
+def fuse(lexical: NDArray[np.float32], cosine: NDArray[np.float32]) -> NDArray[np.float64]:
     """One score for each chunk, from 0 to 1: BM25 as a share of the best, and the cosine within the nearest hundred."""
-    scores = np.zeros(len(bm25))
-    if not len(bm25):
+    scores = np.zeros(len(lexical))
+    if not len(lexical):
         return scores
-    if bm25.max() > 0:
-        scores += (1 - DENSE_WEIGHT) * (bm25 / bm25.max())
+    if lexical.max() > 0:
+        scores += (1 - DENSE_WEIGHT) * (lexical / lexical.max())
     nearest = _greatest(cosine, DENSE_CANDIDATES)
     low, high = cosine[nearest].min(), cosine[nearest].max()
     scores[nearest] += DENSE_WEIGHT * ((cosine[nearest] - low) / (high - low) if high > low else 1.0)

@@ -8,28 +8,38 @@ CREATE TABLE stores (
     created TEXT NOT NULL
 );
 
--- An upload that has begun: its bytes so far are the file uploads/ID.
+-- An upload that has begun, into a store or (without one) among the files: its bytes so far are the blob of this id.
 CREATE TABLE uploads (
     id TEXT PRIMARY KEY,
-    store INTEGER NOT NULL REFERENCES stores ON DELETE CASCADE,
+    store INTEGER REFERENCES stores ON DELETE CASCADE,
+    request TEXT NOT NULL,
     file_name TEXT NOT NULL,
     mime_type TEXT NOT NULL,
-    display_name TEXT NOT NULL,
-    metadata TEXT NOT NULL,
-    max_tokens INTEGER NOT NULL,
-    overlap INTEGER NOT NULL,
     expected INTEGER NOT NULL,
     received INTEGER NOT NULL DEFAULT 0,
     started REAL NOT NULL
 );
 CREATE INDEX uploads_store ON uploads (store);
 
+CREATE TABLE files (
+    number INTEGER PRIMARY KEY AUTOINCREMENT,
+    id TEXT NOT NULL UNIQUE,
+    blob TEXT NOT NULL,
+    display_name TEXT NOT NULL,
+    mime_type TEXT NOT NULL,
+    size INTEGER NOT NULL,
+    sha256 TEXT NOT NULL,
+    created REAL NOT NULL
+);
+
 -- The number of a document is never used again, and its content never changes: caches rest on both.
+-- Its blob is kept until it is indexed, a picture's for ever.
 CREATE TABLE documents (
     number INTEGER PRIMARY KEY AUTOINCREMENT,
     store INTEGER NOT NULL REFERENCES stores ON DELETE CASCADE,
     id TEXT NOT NULL,
-    upload TEXT NOT NULL,
+    origin TEXT NOT NULL CHECK (origin IN ('upload', 'import')),
+    blob TEXT NOT NULL,
     file_name TEXT NOT NULL,
     mime_type TEXT NOT NULL,
     display_name TEXT NOT NULL,
@@ -40,6 +50,8 @@ CREATE TABLE documents (
     state TEXT NOT NULL DEFAULT 'PENDING' CHECK (state IN ('PENDING', 'ACTIVE', 'FAILED')),
     error_code INTEGER,
     error TEXT,
+    fault TEXT,          -- the failure that was asked for
+    recovers_in REAL,    -- seconds from that failure until it is ACTIVE after all
     lease_holder TEXT,
     lease_until REAL NOT NULL DEFAULT 0,
     attempts INTEGER NOT NULL DEFAULT 0,
@@ -47,7 +59,7 @@ CREATE TABLE documents (
     updated TEXT NOT NULL,
     UNIQUE (store, id)
 );
-CREATE INDEX documents_pending ON documents (number) WHERE state = 'PENDING';
+CREATE INDEX documents_unsettled ON documents (lease_until) WHERE state = 'PENDING' OR recovers_in IS NOT NULL;
 
 -- Chunks of a document that is not ACTIVE are there already, and not searched.
 CREATE TABLE chunks (
@@ -58,25 +70,16 @@ CREATE TABLE chunks (
     heading TEXT,
     tokens INTEGER NOT NULL,
     vector BLOB NOT NULL,
-    indexed_title TEXT NOT NULL,
-    indexed_text TEXT  -- where it differs from text
+    term_count INTEGER NOT NULL,
+    postings BLOB NOT NULL
 );
 CREATE INDEX chunks_document ON chunks (document);
 
-CREATE VIEW indexed_chunks AS
-    SELECT number, indexed_title AS title, coalesce(indexed_text, text) AS body FROM chunks;
-CREATE VIRTUAL TABLE chunk_terms USING fts5 (
-    title, body, content = 'indexed_chunks', content_rowid = 'number',
-    tokenize = "porter unicode61 remove_diacritics 2 categories 'L* N* Co Mn Mc'"
+CREATE TABLE interactions (
+    id TEXT PRIMARY KEY,
+    body TEXT NOT NULL,
+    created REAL NOT NULL
 );
-CREATE TRIGGER chunk_added AFTER INSERT ON chunks BEGIN
-    INSERT INTO chunk_terms (rowid, title, body)
-        VALUES (new.number, new.indexed_title, coalesce(new.indexed_text, new.text));
-END;
-CREATE TRIGGER chunk_deleted AFTER DELETE ON chunks BEGIN
-    INSERT INTO chunk_terms (chunk_terms, rowid, title, body)
-        VALUES ('delete', old.number, old.indexed_title, coalesce(old.indexed_text, old.text));
-END;
 
 -- Counts every change of what is searchable, for caches in any process.
 CREATE TABLE changes (count INTEGER NOT NULL);

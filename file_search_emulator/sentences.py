@@ -93,12 +93,17 @@ def _ends_at_line_break(text: str, match: re.Match[str]) -> bool:
     return len(line) < (_WRAPPED_AT_UNSPACED if unspaced else _WRAPPED_AT) or line[-1] in ":;{}"
 
 
+_MARKS = "\u0300-\u036f\u0591-\u05c7\u0610-\u061a\u064b-\u065f\u0670\u06d6-\u06ed\u0900-\u0963\u0966-\u0dff"
+"""Accents and vowel signs that belong to the letters before them, and with them the scripts of India."""
 _WORD = re.compile(
-    rf"[{UNSPACED}]+|[^\W_{UNSPACED}](?:[^\W{UNSPACED}]|[.\-/@'’+#](?=[^\W_{UNSPACED}]))*"  # noqa: RUF001 (apostrophe)
+    rf"[{UNSPACED}]+"
+    rf"|[^\W_{UNSPACED}]"
+    rf"(?:[^\W{UNSPACED}]|[{_MARKS}]|[.\-/@'’+#](?=[^\W_{UNSPACED}]))*"  # noqa: RUF001 (apostrophe)
 )
 _ENDING_APOSTROPHE = re.compile(r"['’].{0,2}$")  # noqa: RUF001 (the employee's)
 _LEADING_APOSTROPHE = re.compile(r"^(?:[cdjlmnst]|qu)['’](?=\w\w)")  # noqa: RUF001 (l'employeur)
-_PART = re.compile(r"[^\W_]+")
+_PART = re.compile(rf"(?:[^\W_]|[{_MARKS}])+")
+_CAMEL = re.compile(r"(?<=[a-z\d]{2})(?=[A-Z][A-Za-z])")
 _SCRIPT_RUN = re.compile(
     "[\u3041-\u309f]+|[\u30a0-\u30ff\u31f0-\u31ff\uff66-\uff9f]+|[^\u3041-\u309f\u30a0-\u30ff\u31f0-\u31ff\uff66-\uff9f]+"
 )
@@ -110,10 +115,10 @@ def words(text: str) -> list[str]:
 
 
 def terms(text: str) -> list[str]:
-    """The terms of a text in order, normalised for matching: `["retry_policy", "retri", "polici"]` for "retry_policy".
+    """The terms of a text in order, normalised for matching: "retry_policy" gives "retrypolicy", "retri" and "polici".
 
-    Folded case, no accents, light stems; an identifier whole and in its parts; scripts without spaces as the
-    overlapping pairs of characters of each run of one script.
+    Folded case, no accents, light stems; an identifier (also `retryPolicy`) whole and in its parts; scripts without
+    spaces as the overlapping pairs of characters of each run of one script.
     """
     return [term for word in words(text) for term in terms_of_word(word)]
 
@@ -123,12 +128,12 @@ def terms_of_word(word: str) -> tuple[str, ...]:
     """The terms of one of the `words`; an identifier's first term is the whole of it."""
     if _FIRST_UNSPACED.match(word):
         return tuple(pair for run in _SCRIPT_RUN.findall(word) for pair in _pairs(run))
-    word = _ENDING_APOSTROPHE.sub("", fold(word))
+    word = _ENDING_APOSTROPHE.sub("", fold(_CAMEL.sub("_", word)))
     word = _LEADING_APOSTROPHE.sub("", word)
     parts = _PART.findall(word)
     if len(parts) == 1:
         return (stem(parts[0]),)
-    return (word.replace("-", ""), *(stem(part) for part in parts))
+    return (word.replace("-", "").replace("_", ""), *(stem(part) for part in parts))
 
 
 def _pairs(run: str) -> list[str]:

@@ -1,69 +1,84 @@
-"""Texts and questions as FTS5 indexes and finds them.
+"""Texts and questions as the terms by which a search finds one for the other.
 
-FTS5 splits at spaces. Scripts that have none between words are indexed as overlapping pairs of characters, as Lucene's
-CJK analyser does, and each run's last character, so that a single character is found by the beginning of a term.
+Scripts without spaces between words are indexed as overlapping pairs of characters, as Lucene's CJK analyser does, and
+each character for itself, so that a word of one character is found. Korean has spaces, but joins its particles to the
+words: it is indexed in pairs as well.
 """
 
 from __future__ import annotations
 
 import re
-import unicodedata
+from collections import Counter
+from collections.abc import Iterable
 from functools import cache
 from importlib.resources import files
+from zlib import crc32
 
-from file_search_emulator.sentences import UNSPACED
+import numpy as np
+from numpy.typing import NDArray
 
-_HANGUL = "\uac00-\ud7a3"
-"""Korean has spaces, but joins its particles to the words."""
-_RUN = re.compile(f"[{UNSPACED}{_HANGUL}]+")
+from file_search_emulator.sentences import UNSPACED, fold, terms_of_word, words
+
+POSTING = np.dtype([("term", "<u4"), ("count", "u1")])
+"""A term of a chunk: its key, and how often it stands there."""
+_TITLE_WEIGHT = 2
+_IN_PAIRS = re.compile(f"[{UNSPACED}\uac00-\ud7a3]+")
 _MOST_TERMS = 256
 """Of a question: what is longer is a text, and costs time."""
 
 
-def indexed_text(text: str) -> str:
-    """A text as FTS5 shall read it: in Unicode's normal form KC, with pairs for words where there are no spaces."""
-    return _RUN.sub(lambda run: f" {' '.join(_pairs(run.group()))} ", unicodedata.normalize("NFKC", text))
+def postings(title: str, text: str) -> tuple[NDArray[np.void], int]:
+    """Each term of a chunk with its count, where one in the title counts twice, and the number of all its terms."""
+    above, below = _terms(words(title)), _terms(words(text))
+    counts = Counter(map(key, below))
+    for term in above:
+        counts[key(term)] += _TITLE_WEIGHT
+    found = np.empty(len(counts), POSTING)
+    found["term"] = list(counts.keys())
+    found["count"] = np.minimum(list(counts.values()), 255) if counts else []
+    return found, len(above) + len(below)
 
 
-def match_any(question: str) -> str:
-    """An FTS5 query for chunks with any word of a question, or "" where it has none.
+def asked_for(question: str) -> list[int]:
+    """The keys of the terms to look for; one that is repeated counts as often.
 
-    A word counts as often as it is repeated. What is joined by punctuation (`retry_policy`, `E-12.4`) is looked for
-    whole and in its parts. Stop words are left out, unless there is nothing else.
+    Stop words are left out, unless there is nothing else.
     """
-    words = _words(question)
-    telling = [word for word in words if word not in _stop_words()] or words
-    return " OR ".join(map(match_word, telling[:_MOST_TERMS]))
+    asked = words(question)
+    telling = [word for word in asked if fold(word) not in _stop_words()] or asked
+    return [key(term) for word in telling for term in _wanted(word)][:_MOST_TERMS]
 
 
-def match_word(word: str) -> str:
-    """An FTS5 query for a word, for the parts of one in this order, or for a character of a script without spaces."""
-    begins = "*" if len(word) == 1 and _RUN.match(word) else ""
-    return f'"{" ".join(_parts(word))}"{begins}'
+def keys_of(word: str) -> list[int]:
+    """The keys of the terms that a chunk which holds this word has."""
+    return [key(term) for found in words(word) for term in _wanted(found)]
 
 
-def _words(question: str) -> list[str]:
-    found = []
-    for spaced in unicodedata.normalize("NFKC", question).casefold().split():
-        for run in _RUN.findall(spaced):
-            found += _pairs(run)[:-1] or [run]
-        parts = _parts(_RUN.sub(" ", spaced))
-        if len(parts) > 1 and not _RUN.search(spaced):
-            found.append(" ".join(parts))
-        found += parts
-    return found
+def key(term: str) -> int:
+    """A term's number in the index. Two terms in a hundred thousand share theirs, which does no harm."""
+    return crc32(term.encode())
 
 
-def _parts(text: str) -> list[str]:
-    """The runs of letters, marks and digits: what FTS5's tokenizer finds in a text."""
-    return "".join(letter if unicodedata.category(letter)[0] in "LMN" else " " for letter in text).split()
+def _terms(found: Iterable[str]) -> list[str]:
+    terms: list[str] = []
+    for word in found:
+        if _IN_PAIRS.fullmatch(word):
+            terms += _pairs(word)
+            terms += word
+        else:
+            terms += terms_of_word(word)
+    return terms
+
+
+def _wanted(word: str) -> Iterable[str]:
+    return (_pairs(word) or [word]) if _IN_PAIRS.fullmatch(word) else terms_of_word(word)
 
 
 def _pairs(run: str) -> list[str]:
-    return [run[index : index + 2] for index in range(len(run))]
+    return [run[index : index + 2] for index in range(len(run) - 1)]
 
 
 @cache
 def _stop_words() -> frozenset[str]:
     text = files("file_search_emulator").joinpath("stop_words.txt").read_text()
-    return frozenset(part for word in text.split() for part in (word, *_parts(word)))
+    return frozenset(part for word in text.split() for part in (word, *words(word)))

@@ -97,9 +97,9 @@ def texts(candidate: dict[str, Any]) -> list[str]:
 
 
 @asynccontextmanager
-async def emulator(data_dir: Path, *, always_ground: bool = False) -> AsyncIterator[EmulatorClient]:
+async def emulator(data_dir: Path, **options: Any) -> AsyncIterator[EmulatorClient]:
     """An emulator in this process, closed at the end of the block."""
-    app = create_app(data_dir, always_ground=always_ground)
+    app = create_app(data_dir, **options)
     transport = httpx2.ASGITransport(app=app)
     async with httpx2.AsyncClient(transport=transport, base_url="http://emulator.test") as http:
         yield EmulatorClient(http, data_dir)

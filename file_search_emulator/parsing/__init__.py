@@ -87,6 +87,8 @@ def _reader(kind: str) -> Callable[[Path], list[Section]]:  # noqa: C901 (one br
         from file_search_emulator.parsing.json import read
     elif kind == "application/vnd.jupyter":
         from file_search_emulator.parsing.notebook import read
+    elif kind in {"image/png", "image/jpeg"}:
+        from file_search_emulator.parsing.image import read
     elif kind.startswith(_TEXTUAL):
         from file_search_emulator.parsing.text import read
     else:

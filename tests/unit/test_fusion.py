@@ -9,14 +9,13 @@ from hypothesis import strategies as st
 
 from file_search_emulator.embedding import DIMENSIONS, embed
 from file_search_emulator.retrieval import DENSE_CANDIDATES, DENSE_WEIGHT, fuse
-from file_search_emulator.vectors import Snapshot, pack
 
 SCORES = st.lists(st.tuples(st.floats(0, 50), st.floats(-1, 1)), min_size=1, max_size=300)
 
 
 def fused(pairs: list[tuple[float, float]]) -> np.ndarray:
-    bm25, cosine = zip(*pairs, strict=True)
-    return fuse(np.array(bm25), np.array(cosine, np.float32))
+    lexical, cosine = zip(*pairs, strict=True)
+    return fuse(np.array(lexical, np.float32), np.array(cosine, np.float32))
 
 
 @given(SCORES)
@@ -44,7 +43,7 @@ def test_only_the_nearest_hundred_gain_by_meaning() -> None:
 
 
 def test_nothing_gives_nothing() -> None:
-    assert len(fuse(np.empty(0), np.empty(0, np.float32))) == 0
+    assert len(fuse(np.empty(0, np.float32), np.empty(0, np.float32))) == 0
 
 
 def test_vectors_have_length_one_and_similar_texts_are_near() -> None:
@@ -53,18 +52,3 @@ def test_vectors_have_length_one_and_similar_texts_are_near() -> None:
     assert vectors.dtype == np.float32
     assert np.linalg.norm(vectors, axis=1) == pytest.approx([1, 1, 1, 0], abs=1e-5)
     assert vectors[0] @ vectors[1] > vectors[0] @ vectors[2]
-
-
-def test_places_of_chunks() -> None:
-    chunks = np.zeros(3, Snapshot().chunks.dtype)
-    chunks["number"] = [2, 5, 9]
-    assert Snapshot(chunks=chunks).places(np.array([5, 1, 9, 10, 2])).tolist() == [1, -1, 2, -1, 0]
-    assert Snapshot().places(np.array([1])).tolist() == [-1]
-
-
-def test_a_byte_for_each_dimension_keeps_the_cosine() -> None:
-    vectors = embed(["paid vacation days", "annual leave", "hydraulic pump pressure", ""])
-    chunks = np.zeros(4, Snapshot().chunks.dtype)
-    chunks["vector"] = np.frombuffer(b"".join(pack(vectors)), np.int8).reshape(4, DIMENSIONS)
-    chunks["length"] = np.maximum(np.linalg.norm(chunks["vector"].astype(np.float32), axis=1), 1)
-    assert Snapshot(chunks=chunks).similarity(vectors[0]) == pytest.approx(vectors @ vectors[0], abs=0.01)

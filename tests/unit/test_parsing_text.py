@@ -52,7 +52,7 @@ def test_line_ends_become_one_kind(tmp_path: Path) -> None:
         (b"[" * 100_000, "application/json", "nested too deeply"),
         (b"{}", "application/vnd.jupyter", "damaged"),
         (b"x", "application/msword", "DOCX"),
-        (b"x", "image/png", "cannot be read"),
+        (b"x", "image/gif", "cannot be read"),
         (b"<html><script>let x</script><nav>Home</nav></html>", "text/html", "No text found"),
     ],
 )
