@@ -2,8 +2,8 @@
 
     python -m benchmarks.scale [CHUNKS] [--keep FOLDER]
 
-Uploads documents of 20 chunks each, of made-up words as frequent as words are (Zipf), through the API, and asks for
-words of one chunk each. 5,000 chunks, if no number is given. With `--keep` a second run on the folder only searches.
+Uploads documents of 20 chunks each through the API, of random words that are as frequent as words are (Zipf), and asks
+for words of one chunk each. 5,000 chunks, if no number is given. With `--keep` a second run on the folder only searches.
 """
 
 from __future__ import annotations
@@ -19,10 +19,10 @@ import time
 from pathlib import Path
 
 from benchmarks.retrieval import Client, time_retrieval
+from file_search_emulator.embedding import _model
 
 CHUNKS_OF_A_DOCUMENT = 20
 WORDS_OF_A_CHUNK = 180
-VOCABULARY = 50_000
 QUESTIONS = 200
 WORDS_OF_A_QUESTION = 8
 AT_ONCE = 4
@@ -32,14 +32,9 @@ class Corpus:
     """Documents by number, the same ones every time."""
 
     def __init__(self) -> None:
-        chance = random.Random(3)
-        syllables = [a + b for a in "bdfgklmnprstvz" for b in ("a", "e", "i", "o", "u", "an", "er", "ol")]
-        made = (("".join(chance.choices(syllables, k=chance.randrange(1, 5)))) for _ in itertools.count())
-        words: dict[str, None] = {}
-        while len(words) < VOCABULARY:
-            words[next(made)] = None
-        self._words = list(words)
-        self._weights = list(itertools.accumulate(1 / (rank + 2.7) for rank in range(VOCABULARY)))
+        self._words = sorted(vocabulary())
+        random.Random(3).shuffle(self._words)
+        self._weights = list(itertools.accumulate(1 / (rank + 2.7) for rank in range(len(self._words))))
 
     def document(self, number: int) -> str:
         chance = random.Random(number)
@@ -54,6 +49,12 @@ class Corpus:
     def _paragraph(self, chance: random.Random) -> str:
         words = chance.choices(self._words, cum_weights=self._weights, k=WORDS_OF_A_CHUNK)
         return " ".join(words).capitalize() + "."
+
+
+def vocabulary() -> set[str]:
+    """Some twenty thousand words, mostly English: those that the embedding's tokenizer knows as one token."""
+    tokens: dict[str, int] = _model()[0].get_vocab()
+    return {token[1:] for token in tokens if len(token) > 3 and token[0] == "\u2581" and token[1:].islower()}
 
 
 async def main(chunks: int, folder: Path) -> None:

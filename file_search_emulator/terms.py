@@ -9,8 +9,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Iterable
-from functools import cache
+from functools import cache, lru_cache
 from importlib.resources import files
 from zlib import crc32
 
@@ -29,10 +28,9 @@ _MOST_TERMS = 256
 
 def postings(title: str, text: str) -> tuple[NDArray[np.void], int]:
     """Each term of a chunk with its count, where one in the title counts twice, and the number of all its terms."""
-    above, below = _terms(words(title)), _terms(words(text))
-    counts = Counter(map(key, below))
-    for term in above:
-        counts[key(term)] += _TITLE_WEIGHT
+    above = [key for word in words(title) for key in _held(word)]
+    below = [key for word in words(text) for key in _held(word)]
+    counts = Counter(below + _TITLE_WEIGHT * above)
     found = np.empty(len(counts), POSTING)
     found["term"] = list(counts.keys())
     found["count"] = np.minimum(list(counts.values()), 255) if counts else []
@@ -46,32 +44,30 @@ def asked_for(question: str) -> list[int]:
     """
     asked = words(question)
     telling = [word for word in asked if fold(word) not in _stop_words()] or asked
-    return [key(term) for word in telling for term in _wanted(word)][:_MOST_TERMS]
+    return [key for word in telling for key in _wanted(word)][:_MOST_TERMS]
 
 
 def keys_of(word: str) -> list[int]:
-    """The keys of the terms that a chunk which holds this word has."""
-    return [key(term) for found in words(word) for term in _wanted(found)]
+    """The keys of the terms that a chunk which holds this word has; of an identifier the whole of it first."""
+    return [key for found in words(word) for key in _wanted(found)]
 
 
-def key(term: str) -> int:
+@lru_cache(maxsize=100_000)
+def _held(word: str) -> tuple[int, ...]:
+    """The keys of the terms that a chunk with this word has."""
+    if _IN_PAIRS.fullmatch(word):
+        return tuple(map(_key, (*_pairs(word), *word)))
+    return tuple(map(_key, terms_of_word(word)))
+
+
+def _wanted(word: str) -> tuple[int, ...]:
+    """The keys of the terms that a question with this word asks for."""
+    return tuple(map(_key, _pairs(word) or word)) if _IN_PAIRS.fullmatch(word) else _held(word)
+
+
+def _key(term: str) -> int:
     """A term's number in the index. Two terms in a hundred thousand share theirs, which does no harm."""
     return crc32(term.encode())
-
-
-def _terms(found: Iterable[str]) -> list[str]:
-    terms: list[str] = []
-    for word in found:
-        if _IN_PAIRS.fullmatch(word):
-            terms += _pairs(word)
-            terms += word
-        else:
-            terms += terms_of_word(word)
-    return terms
-
-
-def _wanted(word: str) -> Iterable[str]:
-    return (_pairs(word) or [word]) if _IN_PAIRS.fullmatch(word) else terms_of_word(word)
 
 
 def _pairs(run: str) -> list[str]:
