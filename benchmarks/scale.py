@@ -3,7 +3,7 @@
     python -m benchmarks.scale [CHUNKS] [--keep FOLDER]
 
 Uploads documents of 20 chunks each through the API, of random words that are as frequent as words are (Zipf), and asks
-for words of one chunk each. 5,000 chunks, if no number is given. With `--keep` a second run on the folder only searches.
+for words of one chunk each. 5,000 chunks, if no number is given. With `--keep` a second run only searches.
 """
 
 from __future__ import annotations

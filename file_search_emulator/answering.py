@@ -1,40 +1,45 @@
 """Answers made of the documents' own sentences, or none.
 
-A sentence answers a question when it, with what stands around it, speaks of nearly all that the question asks about,
-each word weighing more the rarer it is in the searched documents, and when it holds the kind of thing that is asked
-for: an amount, a time, a price. What is merely on the same topic lacks a rare word, and is refused.
+Two linear models decide: one which sentence is quoted, the other whether that one answers at all. They weigh how much
+of the question is spoken of in the sentence, around it and in its passage, each word weighing more the rarer it is in
+the searched documents; whether the kind of thing is there that is asked for (an amount, a time, a price); and how near
+the sentence is in meaning. Their weights are in answer_weights.toml.
 """
 
 from __future__ import annotations
 
 import math
 import re
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
+import tomllib
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from importlib import resources
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from file_search_emulator.embedding import embed
+from file_search_emulator.embedding import embed, normalised, sums
 from file_search_emulator.questions import Question, Term, understand
 from file_search_emulator.sentences import fold, sentences, terms, terms_of_word, words
 
-_ANSWERS = 0.62
-"""The share of a question's weight that must be spoken of; found on the development half of benchmarks/answers."""
-_MOST_QUOTES = 4
-_ALSO_ANSWERS = 0.85
-"""A further sentence is quoted when it is this good, compared with the best."""
+_WEIGHTS: Mapping[str, Mapping[str, float]] = tomllib.loads(
+    resources.files("file_search_emulator").joinpath("answer_weights.toml").read_text("utf-8")
+)
+_MOST_QUOTES = 3
+_ALSO_QUOTED = 1.0
+"""A further sentence is quoted when its chance to be the one is at least exp(-1) of the best one's."""
+LARGEST_LEAD = 3.0
+"""By which the best sentence can be ahead of the next."""
 _SAME = 0.75
 """Two sentences are one when they share this much of the smaller one's terms."""
-_NEIGHBOUR, _FRAME, _PASSAGE = 0.7, 0.9, 0.3
-"""What a word counts that is not in the sentence but beside it, above it, or elsewhere in its passage."""
-_ONLY_COLUMNS = 0.7
-"""What a table's row is worth when only the names of its columns are spoken of."""
-_MISSING = 0.85
-"""What anything is worth that does not speak of a name in the question, or of what narrows it down."""
+_SPOKEN_OF, _NOT_SPOKEN_OF = 0.9, 0.2
+"""From 0 to 1: from where on a text speaks of a term for sure, and below which it does not."""
 _SIMILAR = (0.42, 0.68)
 """Cosines of two words' embeddings from which on they are alike at all, and as good as the same."""
 _RAREST = 1 / 64
+_NAME = 1.3
+"""The importance of names, and of what narrows a question down."""
 _MOST_KNOWN = 10_000
 _known: dict[str, NDArray[np.float32]] = {}  # embeddings of words; at most about _MOST_KNOWN
 _ITEM = re.compile(r"(?:[-*•‣◦▪–—]|\(?\d{1,3}[.)]|[a-z][.)])\s")  # noqa: RUF001 (dashes that begin list items)
@@ -61,114 +66,154 @@ class Quote:
 
 
 @dataclass(frozen=True)
-class _Sentence:
+class Sentence:
+    """A sentence that could be quoted, and what speaks for it by name; the passages' sentences make a `Reading`."""
+
     text: str
     passage: int
     place: int
     terms: frozenset[str]
-    coverage: float
-    score: float
+    features: Mapping[str, float]
+
+    def weigh(self, model: str) -> float:
+        """What a model makes of the features: the higher, the better."""
+        return sum(weight * self.features.get(name, 1.0) for name, weight in _WEIGHTS[model].items())
 
 
 def answer(question: str, passages: Sequence[Passage], document_frequency: Callable[[str], float]) -> list[Quote]:
-    """The one to four sentences that answer a question, or none where the passages do not answer it.
+    """The one to three sentences that answer a question, or none where the passages do not answer it.
 
     `passages` come best first. `document_frequency` gives the share (0 to 1) of the searched chunks that hold a word;
     it is asked for words with folded case and without accents, not stemmed, and for pairs of characters in scripts
     without spaces. Quotes come in the order of their passages and of the text. Deterministic.
     """
+    ranked = rank(question, passages, document_frequency)
+    if not ranked or ranked[0].weigh("answers") < 0:
+        return []
+    return [Quote(one.text, one.passage) for one in sorted(_choose(ranked), key=lambda one: (one.passage, one.place))]
+
+
+def rank(question: str, passages: Sequence[Passage], document_frequency: Callable[[str], float]) -> list[Sentence]:
+    """Every sentence of the passages, the likeliest answer first; none where nothing is asked."""
     asked = understand(question)
     if not asked.terms or not passages:
         return []
-    weights = [term.importance * _rarity(term, document_frequency) for term in asked.terms]
-    found = [one for one in _Reading(asked, weights).sentences(passages) if one.coverage >= _ANSWERS]
-    chosen = _choose(sorted(found, key=lambda one: (-one.score, one.passage, one.place)))
-    return [Quote(one.text, one.passage) for one in sorted(chosen, key=lambda one: (one.passage, one.place))]
+    found = list(_Reading(asked, document_frequency).sentences(passages))
+    weights = {id(one): one.weigh("quoted") for one in found}
+    ranked = sorted(found, key=lambda one: (-weights[id(one)], one.passage, one.place))
+    if ranked:
+        lead = weights[id(ranked[0])] - weights[id(ranked[1])] if len(ranked) > 1 else LARGEST_LEAD
+        ranked[0] = replace(ranked[0], features={**ranked[0].features, "lead": min(lead, LARGEST_LEAD)})
+    return ranked
 
 
-def _rarity(term: Term, document_frequency: Callable[[str], float]) -> float:
-    """From 0.4 for a word that every chunk holds to 1 for one that none does."""
-    asked = term.keys if term.unspaced else (fold(term.word),)
-    share = sum(map(document_frequency, asked)) / len(asked)
-    return 0.4 + 0.6 * math.log(max(share, _RAREST)) / math.log(_RAREST)
-
-
-def _choose(ranked: Iterable[_Sentence]) -> list[_Sentence]:
-    chosen: list[_Sentence] = []
+def _choose(ranked: Sequence[Sentence]) -> list[Sentence]:
+    chosen: list[Sentence] = []
+    least = ranked[0].weigh("quoted") - _ALSO_QUOTED
     for found in ranked:
-        if len(chosen) == _MOST_QUOTES or (chosen and found.score < chosen[0].score * _ALSO_ANSWERS):
+        if len(chosen) == _MOST_QUOTES or found.weigh("quoted") < least:
             break
         if not any(_is_same(found, other) for other in chosen):
             chosen.append(found)
     return chosen
 
 
-def _is_same(one: _Sentence, other: _Sentence) -> bool:
+def _is_same(one: Sentence, other: Sentence) -> bool:
     return len(one.terms & other.terms) >= _SAME * min(len(one.terms), len(other.terms))
 
 
 class _Reading:
     """The passages as one question sees them."""
 
-    def __init__(self, question: Question, weights: Sequence[float]) -> None:
+    def __init__(self, question: Question, document_frequency: Callable[[str], float]) -> None:
         self._question = question
-        self._weights = weights
+        shares = [_share(term, document_frequency) for term in question.terms]
+        weights = np.array(
+            [term.importance * _rarity(share) for term, share in zip(question.terms, shares, strict=True)]
+        )
+        self._weights = weights / weights.sum()
+        self._absent = self._weigh(np.array(shares) == 0)
+        self._exact = np.array([term.exact for term in question.terms])
+        self._names = np.array([term.importance == _NAME for term in question.terms])
         self._likeness: dict[str, list[float]] = {}
-        self._read: dict[str, list[float]] = {}
+        self._read: dict[str, NDArray[np.float64]] = {}
 
-    def sentences(self, passages: Sequence[Passage]) -> Iterator[_Sentence]:
-        """Every sentence that could be quoted, with how much of the question it covers."""
+    def sentences(self, passages: Sequence[Passage]) -> Iterator[Sentence]:
+        """Every sentence that has, or has beside it, the kind of thing that is asked for, with what speaks for it."""
         self._compare(passages)
-        best = max(passage.score for passage in passages) or 1.0
+        asked = embed([self._question.text])[0]
         for index, passage in enumerate(passages):
-            lines = _lines(passage)
+            if not (lines := _lines(passage)):
+                continue
             own = [self._spoken_of(line.text) for line in lines]
-            whole = _highest(own)
+            near = [np.max([own[other] for other in (place, *line.near)], axis=0) for place, line in enumerate(lines)]
+            whole = np.max(own, axis=0)
+            meant = _cosines(asked, passage.title, lines)
+            in_passage = {
+                "passage": self._weigh(whole),
+                "passage_cosine": meant[-1],
+                "passage_score": passage.score,
+                "terms": math.log(len(self._weights)),
+            }
             for place, line in enumerate(lines):
-                around = _highest([own[place], *(own[other] for other in line.neighbours)])
-                frame = self._spoken_of(line.frame)
-                heard = [
-                    max(said, _NEIGHBOUR * near, _FRAME * framed, (0 if line.is_row else _PASSAGE) * somewhere)
-                    for said, near, framed, somewhere in zip(own[place], around, frame, whole, strict=True)
-                ]
-                kind = self._kind(line, lines)
-                coverage = self._share(heard) * kind
-                if line.is_row and not any(self._spoken_of(_values(line.text))):
-                    coverage *= _ONLY_COLUMNS
-                score = coverage + 0.5 * self._share(own[place]) * kind + 0.05 * passage.score / best
-                if line.is_heading:
-                    score *= 0.7
-                score += 0.1 * bool(self._question.kind_terms.intersection(terms(line.text)))
+                if not self._is_kind_in([line.text, *(lines[other].text for other in line.near)]):
+                    continue
+                features = in_passage | self._features(line, lines, own[place], near[place], whole)
+                features["cosine"] = meant[place]
+                features["near_cosine"] = meant[len(lines) + place]
                 text = " ".join(line.text.split())
-                yield _Sentence(text, index, place, frozenset(terms(line.text)), coverage, score)
+                yield Sentence(text, index, place, frozenset(terms(line.text)), features)
 
-    def _share(self, spoken_of: Sequence[float]) -> float:
-        """How much of the question's weight is spoken of; nothing when an identifier is missing."""
-        pairs = zip(self._question.terms, spoken_of, strict=True)
-        if any(term.exact and value < 0.2 for term, value in pairs):
-            return 0.0
-        share = sum(weight * value for weight, value in zip(self._weights, spoken_of, strict=True)) / sum(self._weights)
-        pairs = zip(self._question.terms, spoken_of, strict=True)
-        return share * _MISSING if any(term.importance == 1.3 and value < 0.2 for term, value in pairs) else share
+    def _features(
+        self,
+        line: _Line,
+        lines: Sequence[_Line],
+        own: NDArray[np.float64],
+        near: NDArray[np.float64],
+        whole: NDArray[np.float64],
+    ) -> dict[str, float]:
+        """What a sentence says of the question, alone and with what it is read together with."""
+        heard = np.maximum(near, self._spoken_of(line.frame))
+        if not line.is_row:
+            heard = np.maximum(heard, whole)
+        unheard = heard < _NOT_SPOKEN_OF
+        return {
+            "own": self._weigh(own),
+            "near": self._weigh(near),
+            "literal": self._weigh(heard >= _SPOKEN_OF),
+            "missing": float(self._weights[unheard].max(initial=0.0)),
+            "absent": self._absent,
+            "missing_exact": float(np.any(unheard & self._exact)),
+            "missing_name": float(np.any(unheard & self._names)),
+            "kind": self._kind([line.text]),
+            "near_kind": self._kind([lines[other].text for other in line.near]),
+            "heading": float(line.is_heading),
+            "words": math.log(1 + len(line.text.split())),
+        }
 
-    def _kind(self, line: _Line, lines: Sequence[_Line]) -> float:
-        """How far a sentence holds the kind of thing that is asked for: itself, beside it, or not at all."""
-        if self._question.is_kind_in(line.text):
-            return 1.0
-        if any(self._question.is_kind_in(lines[other].text) for other in line.neighbours):
-            return 0.85
-        return 0.6
+    def _kind(self, texts: Sequence[str]) -> float:
+        """Whether one of some texts holds the kind of thing that is asked for; a half where nothing particular is."""
+        return 0.5 if self._question.kind is None else float(self._is_kind_in(texts))
 
-    def _spoken_of(self, text: str) -> list[float]:
+    def _is_kind_in(self, texts: Sequence[str]) -> bool:
+        return any(map(self._question.is_kind_in, texts))
+
+    def _weigh(self, spoken_of: NDArray[Any]) -> float:
+        """How much of the question is spoken of, as a share of its weight."""
+        return float(self._weights @ spoken_of)
+
+    def _spoken_of(self, text: str) -> NDArray[np.float64]:
         """For each term of the question, from 0 to 1, whether a text speaks of it."""
         if text not in self._read:
             spoken = words(text)
             present = {term for word in spoken for term in terms_of_word(word)}
             likeness = _highest([self._likeness[word] for word in spoken if word in self._likeness], len(self._weights))
-            self._read[text] = [
-                _literal(term, present) or (0.0 if term.exact else like)
-                for term, like in zip(self._question.terms, likeness, strict=True)
-            ]
+            self._read[text] = np.array(
+                [
+                    _literal(term, present) or (0.0 if term.exact else like)
+                    for term, like in zip(self._question.terms, likeness, strict=True)
+                ]
+            )
         return self._read[text]
 
     def _compare(self, passages: Sequence[Passage]) -> None:
@@ -194,9 +239,28 @@ class _Line:
 
     text: str
     frame: str
-    neighbours: tuple[int, ...]
+    near: tuple[int, ...]
     is_heading: bool
     is_row: bool
+
+
+def _cosines(asked: NDArray[np.float32], title: str, lines: Sequence[_Line]) -> list[float]:
+    """How near a question is in meaning to each line, to each with what it is read together with, and to all of it."""
+    vectors, _ = sums([*(line.text for line in lines), title])
+    near = [vectors[[place, *line.near]].sum(axis=0) for place, line in enumerate(lines)]
+    found: list[float] = (normalised(np.vstack([vectors[:-1], near, vectors.sum(axis=0)])) @ asked).tolist()
+    return found
+
+
+def _share(term: Term, document_frequency: Callable[[str], float]) -> float:
+    """Of the searched chunks those that hold a term; of a run of characters the mean of its pairs."""
+    asked = term.keys if term.unspaced else (fold(term.word),)
+    return sum(map(document_frequency, asked)) / len(asked)
+
+
+def _rarity(share: float) -> float:
+    """From 0.4 for a word that every chunk holds to 1 for one that none does."""
+    return 0.4 + 0.6 * math.log(max(share, _RAREST)) / math.log(_RAREST)
 
 
 def _lines(passage: Passage) -> list[_Line]:
@@ -218,11 +282,6 @@ def _lines(passage: Passage) -> list[_Line]:
         if text.endswith(":"):
             lead = text
     return lines
-
-
-def _values(row: str) -> str:
-    """A table's row without the names of its columns."""
-    return " | ".join(cell.partition(": ")[2] or cell for cell in row.split(" | "))
 
 
 def _apart(text: str) -> bool:

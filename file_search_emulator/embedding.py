@@ -41,16 +41,26 @@ def embed(texts: Sequence[str]) -> NDArray[np.float32]:
 
 def embed_counted(texts: Sequence[str]) -> tuple[NDArray[np.float32], list[int]]:
     """The vectors of `embed`, and how many tokens each text has."""
+    vectors, counts = sums(texts)
+    return normalised(vectors), counts
+
+
+def sums(texts: Sequence[str]) -> tuple[NDArray[np.float32], list[int]]:
+    """The vectors of `embed` before they are normalised: those of two texts add up to that of both; and the tokens."""
     _, weights = _model()
     vectors = np.zeros((len(texts), DIMENSIONS), dtype=np.float32)
     counts = []
     for row, text in enumerate(texts):
         ids = _tokens(text[:_CHARACTERS])
-        weights[ids].sum(axis=0, out=vectors[row])  # a sum points where the mean does
+        weights[ids].sum(axis=0, out=vectors[row])
         counts.append(len(ids))
-    lengths = np.linalg.norm(vectors, axis=1, keepdims=True)
-    vectors /= np.where(lengths > 0, lengths, np.float32(1))
     return vectors, counts
+
+
+def normalised(vectors: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Vectors with the same directions and length 1, where they have any."""
+    lengths = np.linalg.norm(vectors, axis=1, keepdims=True)
+    return (vectors / np.where(lengths > 0, lengths, 1)).astype(np.float32)
 
 
 def pack(vectors: NDArray[np.float32]) -> Iterable[bytes]:

@@ -6,9 +6,10 @@ import json
 import random
 import threading
 from fnmatch import fnmatchcase
+from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 Fault = Literal[
     "answer",
@@ -101,6 +102,22 @@ class Rules(BaseModel):
 
     seed: int = 0
     rules: Annotated[list[Rule], Field(max_length=100)] = []
+
+
+class RulesError(Exception):
+    """The rules cannot be used; the message says why."""
+
+
+def read_rules(path: Path) -> Rules:
+    """The rules in a file. Raises RulesError."""
+    try:
+        return Rules.model_validate_json(path.read_bytes())
+    except OSError as error:
+        raise RulesError(f"The fault rules {path} cannot be read: {error.strerror}.") from None
+    except ValidationError as error:
+        first = error.errors(include_url=False, include_context=False, include_input=False)[0]
+        place = ".".join(str(part) for part in first["loc"])
+        raise RulesError(f"The fault rules {path} are not right at '{place}': {first['msg']}.") from None
 
 
 class Faults:

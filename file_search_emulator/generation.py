@@ -86,7 +86,7 @@ class Generator:
             stores = {store_number(connection, name) for name in names}
             search = Search(connection, self._cache.get(connection), stores=stores, accepts=accepts)
             found = search.best(question, tool.top_k or DEFAULT_TOP_K)
-            read = [_passage(chunk) for chunk in found[:_MOST_READ]]
+            read = [passage_of(chunk) for chunk in found[:_MOST_READ]]
             return answer(question, read, search.document_frequency), found
 
 
@@ -95,7 +95,8 @@ def usage_of(prompts: Sequence[str], given: Answer) -> Usage:
     return Usage(sum(map(count_tokens, prompts)), given.tokens_read, count_tokens("".join(given.texts)))
 
 
-def _passage(chunk: Found) -> Passage:
+def passage_of(chunk: Found) -> Passage:
+    """A chunk as the answer reads it."""
     return Passage(chunk.text, "\n".join(filter(None, (chunk.title, chunk.heading))), chunk.score)
 
 

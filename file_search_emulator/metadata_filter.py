@@ -1,9 +1,11 @@
 """The metadata filter of a search: a subset of AIP-160 (google.aip.dev/160).
 
-Comparisons `key OP value` with `=`, `!=`, `<`, `<=`, `>`, `>=`, joined by NOT, OR and AND and grouped by parentheses;
-OR binds tighter than AND. A value is a bare word, a number, or quoted with backslash escapes. A document without the
-key fulfils no comparison with it, nor does one whose value is of another kind; but a bare number is also a text. A list
-of strings is equal to each of its values, and is in no order.
+Comparisons `key OP value` with `=`, `!=`, `<`, `<=`, `>`, `>=` and `:` (has), joined by NOT or `-`, OR and AND, and
+grouped by parentheses; what merely follows each other is joined by AND. OR binds tighter than both. A value is a bare
+word, a number, or quoted with backslash escapes. A document without the key fulfils no comparison with it, nor does one
+whose value is of another kind; but a bare number is also a text. A list of strings is equal to each of its values, and
+is in no order. `key:value` asks whether a list has the value, or whether a text or number is it; `key:*` whether there
+is the key at all. A value alone asks whether any value of the document contains it, in whatever case.
 """
 
 from __future__ import annotations
@@ -26,16 +28,22 @@ Value = str | float | tuple[str, ...]
 Predicate = Callable[[Mapping[str, Value]], bool]
 
 _GRAMMAR = r"""
-    ?conjunction: disjunction ("AND" disjunction)*
+    ?conjunction: sequence ("AND" sequence)*
+    ?sequence: disjunction+ -> conjunction
     ?disjunction: term ("OR" term)*
-    ?term: "NOT" simple -> negation
+    ?term: ("NOT" | MINUS) simple -> negation
          | simple
-    ?simple: operand OPERATOR operand -> comparison
+    ?simple: key OPERATOR value -> comparison
+           | key -> anywhere
            | "(" conjunction ")"
-    operand: WORD -> bare
-           | QUOTED -> quoted
+    key: NAME -> bare
+       | QUOTED -> quoted
+    value: WORD -> bare
+         | QUOTED -> quoted
 
-    OPERATOR: "<=" | ">=" | "!=" | "=" | "<" | ">"
+    OPERATOR: "<=" | ">=" | "!=" | "=" | "<" | ">" | ":"
+    MINUS: /-(?=\S)/
+    NAME: /[^\s()"'=!<>:-][^\s()"'=!<>:]*/
     WORD: /[^\s()"'=!<>]+/
     QUOTED: /"(?:[^"\\]|\\.)*"|'(?:[^'\\]|\\.)*'/s
     %ignore /\s+/
@@ -89,10 +97,15 @@ def _parser() -> Lark:
             return _Operand(re.sub(r"\\(.)", r"\1", token[1:-1], flags=re.DOTALL))
 
         def comparison(self, key: _Operand, sign: str, value: _Operand) -> Predicate:
+            if sign == ":":
+                return lambda metadata: _has(metadata.get(key.text), value)
             return lambda metadata: _compare(metadata.get(key.text), str(sign), value)
 
-        def negation(self, negated: Predicate) -> Predicate:
-            return lambda metadata: not negated(metadata)
+        def anywhere(self, value: _Operand) -> Predicate:
+            return lambda metadata: any(_contains(found, value.text) for found in metadata.values())
+
+        def negation(self, *parts: Any) -> Predicate:
+            return lambda metadata: not parts[-1](metadata)
 
         def conjunction(self, *parts: Predicate) -> Predicate:
             return lambda metadata: all(part(metadata) for part in parts)
@@ -112,6 +125,15 @@ def _compare(found: Value | None, sign: str, value: _Operand) -> bool:
         case float() if value.number is not None:
             return _COMPARE[sign](found, value.number)
     return False
+
+
+def _has(found: Value | None, value: _Operand) -> bool:
+    return found is not None and (value.text == "*" or _compare(found, "=", value))
+
+
+def _contains(found: Value, text: str) -> bool:
+    texts = found if isinstance(found, tuple) else (str(found) if isinstance(found, str) else f"{found:g}",)
+    return any(text.casefold() in entry.casefold() for entry in texts)
 
 
 def _number(text: str) -> float | None:

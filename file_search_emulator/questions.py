@@ -70,8 +70,6 @@ class Question:
     text: str
     kind: str | None
     terms: tuple[Term, ...]
-    kind_terms: frozenset[str]
-    """Of the question's words those that only say the kind ("cost"): welcome in an answer, not needed."""
 
     def is_kind_in(self, text: str) -> bool:
         """Whether a text holds what this kind of question asks for; true when it asks for nothing particular."""
@@ -98,7 +96,7 @@ def understand(text: str) -> Question:
         for term in _terms(word, following, capitals_tell and index > 0):
             if term.keys[0] not in kind_terms:
                 found.setdefault(term.keys, _placed(term, fold(word) in lesser, fold(word) in narrowing))
-    return Question(text, kind, tuple(found.values()), kind_terms)
+    return Question(text, kind, tuple(found.values()))
 
 
 def _placed(term: Term, lesser: bool, narrowing: bool) -> Term:

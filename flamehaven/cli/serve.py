@@ -44,15 +44,45 @@ def serve() -> None:
 def emulator(
     port: Annotated[int, typer.Option(help="The port to listen on.")],
     host: Annotated[str, typer.Option(help="The address to listen on.")] = "127.0.0.1",
-    data: Annotated[Path, typer.Option(help="The folder that keeps its stores and documents.")] = Path("data/emulator"),
+    data: Annotated[
+        Path | None,
+        typer.Option(help="The folder that keeps its stores and documents. [data/emulator; with --seed a new one]"),
+    ] = None,
+    seed: Annotated[
+        Path | None, typer.Option(help="A file with the stores, documents and files to start from.")
+    ] = None,
+    faults: Annotated[Path | None, typer.Option(help="A file with rules for what shall go wrong.")] = None,
+    indexing_delay: Annotated[
+        float, typer.Option(min=0, max=3600, help="Seconds that every document stays PENDING at least.")
+    ] = 0.0,
+    storage_limit: Annotated[
+        int, typer.Option(min=1, help="Bytes that all documents may have together.")
+    ] = 1_000_000_000,
 ) -> None:
     """Start the Gemini File Search emulator alone.
 
     Any program that speaks to the Gemini API can use it.
     """
+    import tempfile
+    from contextlib import ExitStack
+
     import uvicorn
 
     from file_search_emulator.app import create_app
+    from file_search_emulator.faults import RulesError, read_rules
+    from file_search_emulator.seed import SeedError
 
-    typer.echo(f"Gemini File Search emulator: GEMINI_BASE_URL=http://{host}:{port}")
-    uvicorn.run(create_app(data), host=host, port=port, log_level="warning", server_header=False)
+    with ExitStack() as stack:
+        if data is None:
+            data = Path(stack.enter_context(tempfile.TemporaryDirectory())) if seed else Path("data/emulator")
+        app = create_app(data, indexing_delay=indexing_delay, storage_limit=storage_limit, seed=seed)
+        try:
+            if seed is not None:
+                app.state.emulator.start_from_seed()
+            if faults is not None:
+                app.state.emulator.faults.set(read_rules(faults))
+        except (SeedError, RulesError) as error:
+            typer.echo(f"flamehaven: {error}", err=True)
+            raise typer.Exit(2) from None
+        typer.echo(f"Gemini File Search emulator: GEMINI_BASE_URL=http://{host}:{port}")
+        uvicorn.run(app, host=host, port=port, log_level="warning", server_header=False)

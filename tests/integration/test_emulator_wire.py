@@ -320,8 +320,7 @@ async def test_pages_of_a_pdf_are_named(api: EmulatorClient) -> None:
 
 async def test_offsets_count_bytes_over_the_whole_answer(api: EmulatorClient) -> None:
     store = await api.create_store()
-    await api.add(store, "有給休暇は年に20日です。")
-    await api.add(store, "有給休暇は4月に付与されます。")
+    await api.add(store, "有給休暇は東京支店で20日。有給休暇は大阪支店で12日。")
     candidate = await api.ask("有給休暇", store)
     text = candidate["content"]["parts"][0]["text"].encode()
     supports = candidate["groundingMetadata"]["groundingSupports"]
@@ -352,8 +351,7 @@ async def test_a_ranking_is_seen_whether_or_not_it_answers(api: EmulatorClient) 
 
 async def test_a_stream_ends_with_the_grounding(api: EmulatorClient) -> None:
     store = await api.create_store()
-    await api.add(store, "有給休暇は年に20日です。")
-    await api.add(store, "有給休暇は4月に付与されます。")
+    await api.add(store, "有給休暇は東京支店で20日。有給休暇は大阪支店で12日。")
     path = "/v1/models/gemini-x:streamGenerateContent"
     answer = await api.http.post(path, params={"alt": "sse"}, json=request("有給休暇", store), headers=KEY)
     assert answer.headers["content-type"].startswith("text/event-stream")

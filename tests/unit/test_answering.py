@@ -43,7 +43,7 @@ _ALL = [_LEAVE, _PRICES, _GATEWAY, _JAPANESE, _GERMAN, _FRENCH]
 
 def _ask(question: str, passages: Sequence[Passage] = _ALL) -> list[Quote]:
     def document_frequency(word: str) -> float:
-        return sum(fold(word) in fold(passage.text) for passage in passages) / len(passages)
+        return sum(fold(word) in fold(f"{passage.title} {passage.text}") for passage in passages) / len(passages)
 
     return answer(question, passages, document_frequency)
 

@@ -35,6 +35,17 @@ BOOK: dict[str, Value] = {"author": "Robert Graves", "year": 1934.0, "tags": ("h
         "NOT missing = 1",
         "(((year = 1934)))",
         "year = 1934 AND tags = x OR tags = fiction",
+        "year = 1934 tags = x OR tags = fiction",  # what follows each other is joined by AND
+        "year = 1934 tags = fiction AND isbn = 0156",
+        "-tags = poetry",
+        "-(tags = poetry OR year = 1)",
+        "tags:fiction",
+        'author:"Robert Graves"',
+        "year:1934",
+        "author:*",
+        "graves",  # anywhere
+        "Robert fiction",
+        "isbn = 0156 hist",
     ],
 )
 def test_a_filter_that_a_book_fulfils(text: str) -> None:
@@ -50,6 +61,13 @@ def test_a_filter_that_a_book_fulfils(text: str) -> None:
         "tags = hist",
         "tags > a",
         "missing != 1",
+        "missing:*",
+        "tags:hist",
+        "author:Robert",
+        "-author:*",
+        "year = 1934 year = 1935",
+        "author=Robert Graves",  # the author is not "Robert"
+        "poetry",
         "missing = x",
         "author < 7 AND year = x",
         "year = 1934 AND missing = 1",
@@ -71,14 +89,15 @@ def test_quotes_and_backslashes_are_escaped_by_a_backslash() -> None:
     ("text", "position"),
     [
         ("year =", 6),
-        ("author=Robert Graves", 14),
+        ("a=1 (b=", 7),
         ("(year = 1", 9),
         ("year = 1)", 8),
         ("= 1", 0),
         ("year = 1 AND", 12),
         ("a = 'x", 4),
         ("a == 1", 3),
-        ("a:b", 3),
+        ("a: ", 3),
+        ("- a=1", 0),
     ],
 )
 def test_a_mistake_is_named_with_its_position(text: str, position: int) -> None:
