@@ -254,12 +254,12 @@ class _Interrupted(Exception):
 
 
 def _pictured(document: _Pending, sections: Iterable[parsing.Section]) -> Iterator[parsing.Section]:
-    """What is known of a picture, by its name and its metadata: nobody looks at it."""
-    name = document.display_name or document.file_name or "Picture"
-    entries = [(entry["key"], entry) for entry in json.loads(document.metadata)]
-    said = ", ".join(f"{key}: {plain_value(entry)}" for key, entry in entries)
+    """What is known of a picture: its name and its metadata, as nobody looks at it."""
+    name = document.display_name or document.file_name or "No name"
+    entries = json.loads(document.metadata)
+    said = ", ".join(f"{entry['key']} {plain_value(entry)}" for entry in entries)
     for section in sections:
-        yield replace(section, text=f"{name}: {section.text}", heading=said or None)
+        yield replace(section, text=f"{name}{f' ({said})' if said else ''}: {section.text}")
 
 
 def _batches(chunks: Iterable[chunking.Chunk]) -> Iterator[list[chunking.Chunk]]:

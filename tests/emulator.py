@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import io
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
 import httpx2
+from PIL import Image
 
 from file_search_emulator.app import create_app
 
@@ -104,3 +106,10 @@ async def emulator(data_dir: Path, **options: Any) -> AsyncIterator[EmulatorClie
     async with httpx2.AsyncClient(transport=transport, base_url="http://emulator.test") as http:
         yield EmulatorClient(http, data_dir)
     await app.state.emulator.close()
+
+
+def png(width: int, height: int) -> bytes:
+    """A picture of one colour."""
+    picture = io.BytesIO()
+    Image.new("RGB", (width, height), "teal").save(picture, "PNG")
+    return picture.getvalue()
