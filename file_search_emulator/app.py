@@ -62,6 +62,10 @@ def _routes() -> list[Route]:
     def call(name: str, method: str, path: str, handler: Handler) -> Route:
         return Route(path, with_key(handler), methods=[method], name=name)
 
+    def control_of(method: str, path: str, handler: Handler) -> Route:
+        """The emulator's own: without a key, and without a name, as nothing goes wrong with them."""
+        return Route(path, answering(handler), methods=[method], name="")
+
     return [
         call("fileSearchStores.create", "POST", _STORES, stores.create_store),
         call("fileSearchStores.list", "GET", _STORES, stores.list_stores),
@@ -91,10 +95,10 @@ def _routes() -> list[Route]:
         call("interactions.get", "GET", _INTERACTION, interactions.get_interaction),
         call("interactions.delete", "DELETE", _INTERACTION, interactions.delete_interaction),
         call("interactions.cancel", "POST", f"{_INTERACTION}/cancel", interactions.cancel_interaction),
-        Route("/emulator/state", answering(control.get_state)),
-        Route("/emulator/reset", answering(control.reset), methods=["POST"]),
-        Route("/emulator/faults", answering(control.get_faults)),
-        Route("/emulator/faults", answering(control.put_faults), methods=["PUT"]),
+        control_of("GET", "/emulator/state", control.get_state),
+        control_of("POST", "/emulator/reset", control.reset),
+        control_of("GET", "/emulator/faults", control.get_faults),
+        control_of("PUT", "/emulator/faults", control.put_faults),
     ]
 
 

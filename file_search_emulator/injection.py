@@ -6,7 +6,7 @@ import asyncio
 
 from starlette.applications import Starlette
 from starlette.responses import Response
-from starlette.routing import Match
+from starlette.routing import Match, Route
 from starlette.types import Message, Receive, Scope, Send
 
 from file_search_emulator.faults import Faults, Rule
@@ -19,7 +19,8 @@ class FaultyApp(Starlette):
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         faults: Faults = self.state.faults
-        rule = faults.next(self._call(scope)) if scope["type"] == "http" and faults.any else None
+        call = self._call(scope) if scope["type"] == "http" and faults.any else ""
+        rule = faults.next(call) if call else None
         if rule is None:
             await super().__call__(scope, receive, send)
             return
@@ -42,11 +43,10 @@ class FaultyApp(Starlette):
             await super().__call__(scope, receive, send)
 
     def _call(self, scope: Scope) -> str:
-        """The name of the call that a request is, "" where it is none."""
+        """The name of the call that a request is, "" where it is none of the API's."""
         for route in self.routes:
-            if route.matches(scope)[0] is Match.FULL:
-                name = str(getattr(route, "name", ""))
-                return name + _step(scope) if name.endswith(".upload") else name
+            if isinstance(route, Route) and route.matches(scope)[0] is Match.FULL:
+                return route.name + _step(scope) if route.name.endswith(".upload") else route.name
         return ""
 
 

@@ -85,4 +85,4 @@ def emulator(
             typer.echo(f"flamehaven: {error}", err=True)
             raise typer.Exit(2) from None
         typer.echo(f"Gemini File Search emulator: GEMINI_BASE_URL=http://{host}:{port}")
-        uvicorn.run(app, host=host, port=port, log_level="warning", server_header=False)
+        uvicorn.run(app, host=host, port=port, log_level="warning", server_header=False, timeout_graceful_shutdown=10)
