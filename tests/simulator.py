@@ -20,7 +20,7 @@ from functions.ingest.sweep import Report, _work, survey
 from shared.buckets import Bucket, ObjectInfo, ObjectNotFound, PreconditionFailed
 from shared.content import Content
 from shared.failures import DependencyFailure, Permanent, Transient
-from shared.gemini.client import Document, DocumentState, Uploaded
+from shared.gemini.client import Document, DocumentState, Uploaded, UploadError
 from shared.gemini.metadata import ATTEMPT, OBJECT
 from shared.records import Record, Records, Status
 
@@ -672,12 +672,12 @@ class SimIndex:
         await self._world.after("ask")
         return seen
 
-    async def upload_error(self, operation: str) -> str | None:
+    async def upload_error(self, operation: str) -> UploadError | None:
         await self._world.before("ask")
         made = self.made[operation.removeprefix("operations/")]
         failed = made.content == BROKEN and made.state is DocumentState.FAILED
         await self._world.after("ask")
-        return "Gemini cannot read this file." if failed else None
+        return UploadError("Gemini cannot read this file.", is_final=True) if failed else None
 
     async def documents(self, store: str) -> AsyncIterator[Document]:
         last = ""

@@ -25,7 +25,7 @@ from shared.buckets import ABSENT, Bucket, MetadataValue, ObjectInfo, ObjectNotF
 from shared.clock import Clock
 from shared.content import Content
 from shared.failures import Permanent, Transient
-from shared.gemini.client import Document, DocumentState, Uploaded
+from shared.gemini.client import Document, DocumentState, Uploaded, UploadError
 from shared.gemini.metadata import ATTEMPT, OBJECT, document_metadata, searchable_metadata
 from shared.gemini.mime import mime_type_of
 from shared.names import is_document, store_of
@@ -60,7 +60,7 @@ class Index(Protocol):
         self, store: str, path: Path, *, display_name: str, metadata: Mapping[str, MetadataValue]
     ) -> Uploaded: ...
     async def document(self, name: str) -> Document: ...
-    async def upload_error(self, operation: str) -> str | None: ...
+    async def upload_error(self, operation: str) -> UploadError | None: ...
     def documents(self, store: str) -> AsyncIterator[Document]: ...
     async def delete_document(self, name: str) -> None: ...
 
@@ -381,8 +381,10 @@ class _Held:
     async def _judge(self, upload: Upload, state: DocumentState, *, lasting: bool) -> None:
         """Decide about a document that is FAILED or not there: raise Permanent or Transient, or let it recover."""
         error = await self._index.upload_error(upload.operation) if upload.operation else None
-        if error is not None or (lasting and state is DocumentState.FAILED):
-            raise Permanent("INDEXING_FAILED", error or "Gemini could not index this file. Check that it opens.")
+        failed = error is not None or state is DocumentState.FAILED
+        if failed and (lasting or (error is not None and error.is_final)):
+            message = error.message if error else "Gemini could not index this file. Check that it opens."
+            raise Permanent("INDEXING_FAILED", message)
         if lasting:
             left = tuple(other for other in self._record.uploads if other != upload)
             await self._write(uploads=left)

@@ -42,6 +42,7 @@ PAGE_SIZE = 20
 MAX_DISPLAY_NAME = 512
 MAX_RETRY_DELAY = 30.0
 """Seconds: a server that asks for more is asked again by the queue, later."""
+_INVALID_ARGUMENT = 3  # google.rpc.Code
 
 mime.register()
 
@@ -62,6 +63,14 @@ class Document:
     name: str
     state: DocumentState
     metadata: dict[str, str]
+
+
+@dataclass(frozen=True, slots=True)
+class UploadError:
+    """Why an upload failed; `is_final` where it will fail again, as the file itself is at fault."""
+
+    message: str
+    is_final: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -145,7 +154,7 @@ class Gemini:
             return Document(name, DocumentState.ABSENT, {})
         return _document(found)
 
-    async def upload_error(self, operation: str) -> str | None:
+    async def upload_error(self, operation: str) -> UploadError | None:
         """What Gemini says went wrong with an upload, or None where it says nothing (yet)."""
         asked = types.UploadToFileSearchStoreOperation.model_validate({"name": operation})
         try:
@@ -154,7 +163,8 @@ class Gemini:
             return None
         if not answered.error:
             return None
-        return str(answered.error.get("message") or "no reason given")
+        message = str(answered.error.get("message") or "no reason given")
+        return UploadError(message, is_final=answered.error.get("code") == _INVALID_ARGUMENT)
 
     async def documents(self, store: str) -> AsyncIterator[Document]:
         """Every document of a store, oldest first."""

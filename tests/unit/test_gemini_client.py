@@ -12,7 +12,7 @@ import pytest
 
 from shared.failures import Misconfigured, Permanent, Transient
 from shared.gemini import client as client_module
-from shared.gemini.client import DocumentState, Gemini
+from shared.gemini.client import DocumentState, Gemini, UploadError
 from shared.secret import SecretSource
 
 STORE = "fileSearchStores/hr-1"
@@ -195,6 +195,8 @@ async def test_a_rotated_key_takes_effect_without_a_restart(tmp_path: Path) -> N
 async def test_what_went_wrong_with_an_upload_is_in_its_operation() -> None:
     answers: Callable[[Any], Mapping[str, list[Answer]]] = lambda body: {f"GET {OPERATION}": [said(body)]}  # noqa: E731 - one use
     client, _ = gemini(answers({"name": OPERATION, "done": True, "error": {"code": 3, "message": "encrypted"}}))
-    assert await client.upload_error(OPERATION) == "encrypted"
+    assert await client.upload_error(OPERATION) == UploadError("encrypted", is_final=True)
+    client, _ = gemini(answers({"name": OPERATION, "done": True, "error": {"code": 13, "message": "later"}}))
+    assert await client.upload_error(OPERATION) == UploadError("later", is_final=False)
     client, _ = gemini(answers({"name": OPERATION}))
     assert await client.upload_error(OPERATION) is None
