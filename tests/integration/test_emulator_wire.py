@@ -168,6 +168,51 @@ async def test_a_part_that_broke_off_is_sent_again(api: EmulatorClient) -> None:
     assert texts(await api.ask(ASKED, store)) == [LEAVE.strip()]
 
 
+async def test_a_part_is_sent_again_when_its_answer_was_lost(api: EmulatorClient) -> None:
+    store = await api.create_store()
+    text = LEAVE.encode()
+    url = (await api.start(store, len(text))).headers["x-goog-upload-url"]
+    for _ in range(2):
+        part = await api.send(url, text[:30], command="upload")
+        assert (part.status_code, part.headers["x-goog-upload-size-received"]) == (200, "30")
+    assert (await api.send(url, text[20:40], offset=20, command="upload")).status_code == 200
+    document = (await api.send(url, text[40:], offset=40)).json()["response"]["documentName"]
+    await api.settled(document)
+    assert texts(await api.ask(ASKED, store)) == [LEAVE.strip()]
+
+
+async def test_a_client_that_comes_back_late_asks_where_to_go_on(api: EmulatorClient) -> None:
+    store = await api.create_store()
+    text = LEAVE.encode()
+    url = (await api.start(store, len(text))).headers["x-goog-upload-url"]
+    await api.send(url, text[:25], command="upload")
+    asked = await api.http.post(url, headers={"X-Goog-Upload-Command": "query"})
+    assert (asked.headers["x-goog-upload-status"], asked.headers["x-goog-upload-size-received"]) == ("active", "25")
+    await api.send(url, text[25:], offset=25, command="upload")
+    ended = await api.http.post(url, headers={"X-Goog-Upload-Command": "finalize"})
+    assert ended.headers["x-goog-upload-status"] == "final"
+    await api.settled(ended.json()["response"]["documentName"])
+    assert texts(await api.ask(ASKED, store)) == [LEAVE.strip()]
+
+
+async def test_an_upload_that_is_given_up(api: EmulatorClient, tmp_path: Path) -> None:
+    store = await api.create_store()
+    url = (await api.start(store, 10)).headers["x-goog-upload-url"]
+    await api.send(url, b"12345", command="upload")
+    ended = await api.http.post(url, headers={"X-Goog-Upload-Command": "cancel"})
+    assert (ended.status_code, ended.headers["x-goog-upload-status"]) == (200, "cancelled")
+    assert "already been terminated" in refusal(await api.send(url, b"67890", offset=5))[2]
+    assert list((tmp_path / "data" / "blobs").iterdir()) == []
+
+
+async def test_an_upload_that_lies_about_its_length_becomes_nothing(api: EmulatorClient) -> None:
+    store = await api.create_store()
+    url = (await api.start(store, 10)).headers["x-goog-upload-url"]
+    assert "has 4 of its 10 bytes" in refusal(await api.send(url, b"1234"))[2]
+    assert "more than the 10 bytes" in refusal(await api.send(url, b"567890123", offset=4))[2]
+    assert (await api.json("GET", f"{store}/documents")) == {}
+
+
 @pytest.mark.parametrize(
     ("body", "message"),
     [
