@@ -6,6 +6,7 @@ import math
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,6 +16,8 @@ from file_search_emulator.terms import POSTING
 
 _BLOCK = 4096
 """Rows of vectors at once: int8 becomes float in the processor's cache."""
+_MOST_CHUNKS = 1 << 24
+"""Of a segment: a place fits in 24 bits."""
 _K1, _B = 1.2, 0.75
 """BM25's usual constants: how soon repetition stops to count, and how much a chunk's length does."""
 
@@ -71,22 +74,20 @@ def build(chunks: Sequence[tuple[int, int, int, int]], vectors: Sequence[bytes],
         columns[:, 2],
         columns[:, 3].astype(np.int32),
         np.frombuffer(b"".join(vectors), np.int8).reshape(-1, DIMENSIONS),
-        found["term"],
-        np.repeat(np.arange(len(chunks), dtype=np.int32), lengths),
-        found["count"],
+        _packed(found["term"], np.repeat(np.arange(len(chunks), dtype=np.int32), lengths), found["count"]),
     )
 
 
 def merge(segments: Sequence[Segment], wanted: Sequence[Mask]) -> Segment:
     """The wanted chunks of some segments in one."""
-    terms, places, counts = [], [], []
-    base = 0
-    for segment, mask in zip(segments, wanted, strict=True):
+    kept = [mask[segment.place] for segment, mask in zip(segments, wanted, strict=True)]
+    packed = np.empty(sum(map(np.count_nonzero, kept)), np.uint64)
+    base = end = 0
+    for segment, mask, stays in zip(segments, wanted, kept, strict=True):
         new_place = np.cumsum(mask, dtype=np.int32) + np.int32(base - 1)
-        kept = mask[segment.place]
-        terms.append(np.repeat(segment.terms, np.diff(segment.starts))[kept])
-        places.append(new_place[segment.place[kept]])
-        counts.append(segment.count[kept])
+        terms = np.repeat(segment.terms, np.diff(segment.starts))[stays]
+        start, end = end, end + len(terms)
+        packed[start:end] = _packed(terms, new_place[segment.place[stays]], segment.count[stays])
         base += int(np.count_nonzero(mask))
     both = list(zip(segments, wanted, strict=True))
     return _inverted(
@@ -95,9 +96,7 @@ def merge(segments: Sequence[Segment], wanted: Sequence[Mask]) -> Segment:
         np.concatenate([segment.store[mask] for segment, mask in both]),
         np.concatenate([segment.tokens[mask] for segment, mask in both]),
         np.concatenate([segment.vector[mask] for segment, mask in both]),
-        np.concatenate(terms),
-        np.concatenate(places),
-        np.concatenate(counts),
+        packed,
     )
 
 
@@ -135,21 +134,27 @@ def _inverted(
     store: Ints,
     tokens: NDArray[np.int32],
     vector: NDArray[np.int8],
-    terms: NDArray[np.uint32],
-    places: NDArray[np.int32],
-    counts: NDArray[np.uint8],
+    packed: NDArray[np.uint64],
 ) -> Segment:
-    order = np.argsort(terms, kind="stable")
-    terms = terms[order]
+    """A segment of chunks and their packed postings, which are used up."""
+    assert len(number) < _MOST_CHUNKS
+    packed.sort()
+    counts = packed.astype(np.uint8)
+    packed >>= np.uint64(8)
+    places = packed.astype(np.int32)
+    places &= np.int32(_MOST_CHUNKS - 1)
+    packed >>= np.uint64(24)
+    terms = packed.astype(np.uint32)
     firsts = np.flatnonzero(np.diff(terms, prepend=terms[:1] ^ np.uint32(1))) if len(terms) else np.empty(0, np.int64)
-    return Segment(
-        number,
-        document,
-        store,
-        tokens,
-        vector,
-        terms[firsts],
-        np.append(firsts, len(terms)).astype(np.int64),
-        places[order],
-        counts[order],
-    )
+    starts = np.append(firsts, len(terms)).astype(np.int64)
+    return Segment(number, document, store, tokens, vector, terms[firsts], starts, places, counts)
+
+
+def _packed(terms: NDArray[Any], places: NDArray[np.int32], counts: NDArray[Any]) -> NDArray[np.uint64]:
+    """Postings as one number each: several times as fast to sort as one array by the order of another."""
+    packed = terms.astype(np.uint64)
+    packed <<= np.uint64(24)
+    packed |= places.astype(np.uint64)
+    packed <<= np.uint64(8)
+    packed |= counts
+    return packed

@@ -112,7 +112,7 @@ def _documents(connection: sqlite3.Connection, numbers: Iterable[int]) -> dict[i
 def _segments(connection: sqlite3.Connection, documents: Mapping[int, Document]) -> Iterator[Segment]:
     cursor = connection.execute(
         """SELECT number, document, term_count, vector, postings FROM chunks
-        WHERE document IN (SELECT value FROM json_each(?)) ORDER BY number""",
+        WHERE document IN (SELECT value FROM json_each(?)) ORDER BY document, number""",
         (json.dumps(list(documents)),),
     )
     while rows := cursor.fetchmany(_CHUNKS_AT_ONCE):
