@@ -17,24 +17,31 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Match
 
 from flamehaven import documents, openapi, stores, uploads
+from flamehaven.deliveries import Deliveries
 from flamehaven.intake import Accepted, largest_file
 from flamehaven.pump import Pump
+from flamehaven.queues import open_queue
+from flamehaven.sole import sole
+from flamehaven.sweeps import keep_sweeping
 from flamehaven.watch import DirectoryWatch
 from functions.health.main import health
 from functions.health.readiness import Health
 from functions.ingest.main import sweep
 from functions.ingest.models import SweepReport, SweepRequest
-from functions.ingest.worker import settle, settle_all
+from functions.ingest.worker import settle, settle_event
 from functions.search.main import search
 from functions.search.models import SearchRequest
 from shared.buckets.directory import DirectoryBucket
 from shared.http import configure_once, endpoint
 from shared.logs import product_version
-from shared.runtime import close_runtime, runtime
+from shared.runtime import Runtime, close_runtime, runtime
 
 log = logging.getLogger(__name__)
 
 Described = dict[str, Any]
+
+QUEUE_PAUSE = 10.0
+"""Seconds before a queue that could not be read is tried again, and after which one that is read counts as well."""
 
 
 def create_app(*, watch: bool = True) -> FastAPI:
@@ -143,11 +150,36 @@ async def _lifespan(app: FastAPI, *, watch: bool) -> AsyncIterator[None]:
     async with contextlib.AsyncExitStack() as stack:
         stack.push_async_callback(close_runtime)
         await stack.enter_async_context(_running(pump.run(), "pump"))
-        if watch and isinstance(parts.documents, DirectoryBucket):
-            lock = parts.settings.data_dir / ".watch.lock"
-            watching = DirectoryWatch(parts.documents, pump, partial(settle_all, parts), lock=lock)
-            await stack.enter_async_context(_running(watching.run(), "directory watch"))
+        if watch:
+            await stack.enter_async_context(_running(_keep_up(parts, pump), "watch over the documents"))
+            if parts.settings.events_url:
+                await stack.enter_async_context(_running(_take_events(parts), "queue's events"))
         yield
+
+
+async def _keep_up(parts: Runtime, pump: Pump) -> None:
+    """Watch the folder, where the documents are in one, and sweep: one process of this machine does."""
+    async with sole(parts.settings.data_dir / ".watch.lock"), asyncio.TaskGroup() as group:
+        if isinstance(parts.documents, DirectoryBucket):
+            group.create_task(DirectoryWatch(parts.documents, pump).run())
+        group.create_task(keep_sweeping(parts, pump))
+
+
+async def _take_events(parts: Runtime) -> None:
+    """Settle what the queue tells, and begin anew when that ends."""
+    address, deliveries = parts.settings.events_url, Deliveries(partial(settle_event, parts), parts.trouble)
+    while True:
+        well = asyncio.get_running_loop().call_later(QUEUE_PAUSE, parts.trouble.pop, "events", None)
+        try:
+            queue = await asyncio.to_thread(open_queue, address)
+            async with contextlib.aclosing(queue):
+                await queue.deliver(deliveries)
+        except Exception as error:
+            parts.trouble["events"] = f"The queue {address} cannot be read: {error}"
+            log.error("The queue %s cannot be read: %s", address, error)
+        finally:
+            well.cancel()
+        await asyncio.sleep(QUEUE_PAUSE)
 
 
 @asynccontextmanager

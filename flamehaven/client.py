@@ -212,9 +212,9 @@ class Client:
         await self.finish()
         return changed
 
-    async def reconcile(self, *, store: str | None, dry_run: bool) -> SweepReport:
-        """Compare the bucket and the index, and repair where they differ."""
-        params = {"dry_run": str(dry_run).lower()} | ({"store": store} if store else {})
+    async def reconcile(self, *, store: str | None, dry_run: bool, yes: bool) -> SweepReport:
+        """Compare the bucket and the index, and repair where they differ; with `yes` however much that takes out."""
+        params = {"dry_run": dry_run, "yes": yes} | ({"store": store} if store else {})
         return await self._call("POST", "api/reconcile", SweepReport, params=params, seconds=SWEEP_SECONDS)
 
     async def search(self, question: dict[str, Any]) -> SearchAnswer:

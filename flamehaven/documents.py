@@ -154,7 +154,7 @@ async def objects_of(parts: Runtime, store: str) -> list[ObjectInfo]:
 
 def status_of(info: ObjectInfo, record: Record | None) -> Status:
     """How far an object has come; a record of an older version, or of none, says nothing of the present one."""
-    return record.status if record is not None and record.version == info.version else Status.PENDING
+    return record.status if record is not None and info.is_version(record.version) else Status.PENDING
 
 
 async def _page(parts: Runtime, asked: DocumentQuery) -> list[Document]:
@@ -165,7 +165,10 @@ async def _page(parts: Runtime, asked: DocumentQuery) -> list[Document]:
     async for info in parts.documents.list(asked.prefix or folder):
         if not _wanted(info.name, asked):
             continue
-        document = _document(info, await record_of(info.name))
+        current = info if info.metadata_known else await parts.documents.stat(info.name)
+        if current is None:
+            continue
+        document = _document(current, await record_of(info.name))
         if asked.status in (None, document.status):
             page.append(document)
         if len(page) > asked.page_size:
@@ -216,7 +219,7 @@ async def _existing(parts: Runtime, request: Request) -> ObjectInfo:
 
 
 def _document(info: ObjectInfo, record: Record | None) -> Document:
-    current = record if record is not None and record.version == info.version else None
+    current = record if record is not None and info.is_version(record.version) else None
     return Document(
         object=info.name,
         store=store_of(info.name),

@@ -3,16 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-import fcntl
 import logging
-from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
 from pathlib import Path
 
 from watchfiles import Change, awatch
 
 from flamehaven.pump import Pump
-from functions.ingest.sweep import Report
 from shared.buckets.directory import DirectoryBucket
 from shared.failures import DependencyFailure
 from shared.names import described_by, is_document
@@ -23,36 +19,23 @@ QUIET_MS = 50
 """Milliseconds without a change after which a burst of changes is reported."""
 BURST_MS = 1000
 """Milliseconds after which a burst is reported even while it goes on."""
-SWEEP_EVERY = 600.0
-"""Seconds between sweeps."""
 RESTART_DELAY = 2.0
 """Seconds before a watch that ended begins anew."""
-SOLE_RETRY = 5.0
-"""Seconds after which a process that is not the one that watches asks again whether it should be."""
 
 
 class DirectoryWatch:
-    """Tells the pump of every file of the folder that changes, and sweeps at the start and now and then."""
+    """Tells the pump of every file of the folder that changes."""
 
-    def __init__(
-        self, bucket: DirectoryBucket, pump: Pump, sweep: Callable[[], Awaitable[Report]], *, lock: Path
-    ) -> None:
+    def __init__(self, bucket: DirectoryBucket, pump: Pump) -> None:
         self._root = bucket.root
         self._bucket = bucket
-        self._lock = lock
         self._pump = pump
-        self._sweep = sweep
         self._seen: set[str] = set()
 
     async def run(self) -> None:
-        """Watch until cancelled; of several processes with one lock, one does."""
-        self._lock.parent.mkdir(parents=True, exist_ok=True)
-        async with _sole(self._lock), asyncio.TaskGroup() as group:
-            group.create_task(self._watch())
-            group.create_task(self._sweep_now_and_then())
-
-    async def _watch(self) -> None:
+        """Watch until cancelled."""
         polling = False
+        await self._note_names()
         while True:
             await self._root_there()
             try:
@@ -94,13 +77,16 @@ class DirectoryWatch:
 
     async def _look_at_everything(self) -> None:
         """See to what may have changed while nobody watched."""
+        for name in await self._note_names():
+            await self._pump.add(name)
+
+    async def _note_names(self) -> set[str]:
         try:
             names = {info.name async for info in self._bucket.list() if is_document(info.name)}
         except DependencyFailure:
-            return  # the folder is not there: the watch says so when it begins again
+            return set()  # the folder is not there: the watch says so when it begins
         self._seen |= names
-        for name in names:
-            await self._pump.add(name)
+        return names
 
     async def _changed(self, change: Change, path: Path) -> None:
         """A folder that came or went stands for everything in it: its files may not be reported one by one."""
@@ -115,28 +101,3 @@ class DirectoryWatch:
         for each in filter(is_document, names):
             self._seen.add(each)
             await self._pump.add(each)
-
-    async def _sweep_now_and_then(self) -> None:
-        while True:
-            try:
-                self._seen |= {info.name async for info in self._bucket.list()}
-                for name in (await self._sweep()).unsettled:
-                    await self._pump.add(name)
-            except DependencyFailure as error:
-                log.warning("The sweep did not finish: %s", error)
-            except Exception:
-                log.exception("The sweep failed")
-            await asyncio.sleep(SWEEP_EVERY)
-
-
-@asynccontextmanager
-async def _sole(lock: Path) -> AsyncIterator[None]:
-    """Wait until no other process is in here; the system lets go of the lock when its process dies."""
-    with lock.open("ab") as file:
-        while True:
-            try:
-                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                break
-            except BlockingIOError:
-                await asyncio.sleep(SOLE_RETRY)
-        yield

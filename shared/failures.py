@@ -2,6 +2,7 @@
 
 DependencyFailure
 ├── Transient     try again later: the event is not acknowledged
+│   └── Throttled it was refused for its rate, so nothing was done, and it can be sent again as it is
 ├── Misconfigured the key, a quota or a model is wrong: nobody's document is to blame, an operator must act
 └── Permanent     this file will never be indexed as it is: its record says why
 """
@@ -19,6 +20,10 @@ class Transient(DependencyFailure):
     def __init__(self, message: str, *, retry_after: float | None = None) -> None:
         super().__init__(message)
         self.retry_after = retry_after
+
+
+class Throttled(Transient):
+    """It came too soon after others; nothing was done."""
 
 
 class Misconfigured(DependencyFailure):

@@ -185,11 +185,11 @@ class Records:
             except PreconditionFailed:
                 continue
             try:
-                return Saved(Record.model_validate_json(data), reader.info.generation)
+                return Saved(Record.model_validate_json(data), reader.generation)
             except ValidationError:
                 log.warning(
                     "A record that cannot be read was dropped; the sweep makes it anew",
                     extra={"place": place},
                 )
-                await self._state.delete(place, if_generation=reader.info.generation)
+                await self._state.delete(place, if_generation=reader.generation)
         raise Transient(f"{place} changed each time it was read")

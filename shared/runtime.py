@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import secrets
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote, urlsplit
@@ -14,9 +14,11 @@ from shared.answers import AnswerCache
 from shared.buckets import ABSENT, Bucket, PreconditionFailed
 from shared.buckets.directory import DirectoryBucket
 from shared.content import clear_left
+from shared.notices import Notices
 from shared.records import Records
 from shared.settings import Settings, settings
 from shared.stores import Stores
+from shared.unfinished import Unfinished
 
 if TYPE_CHECKING:
     from shared.gemini.client import Gemini
@@ -35,8 +37,19 @@ class Runtime:
     stores: Stores
     gemini: Gemini
     answers: AnswerCache[Any]
+    unfinished: Unfinished
+    notices: Notices
+    uploads: asyncio.Semaphore
+    """Held while a document is fetched and sent to Gemini."""
     deployment: str
     backend: str
+    trouble: dict[str, str] = field(default_factory=dict)
+    """What of this process's work has stopped until an operator acts, and why; the health check tells."""
+
+    async def aclose(self) -> None:
+        """Close every connection, and end what an emulator in this process works on."""
+        for part in (self.gemini, self.notices, self.documents, self.state):
+            await part.aclose()
 
 
 async def runtime() -> Runtime:
@@ -54,14 +67,15 @@ _opened: list[Runtime] = []
 async def close_runtime() -> None:
     """End what the runtime of this process started; the next caller of `runtime` starts from the settings again."""
     while _opened:
-        await _opened.pop().gemini.aclose()
+        await _opened.pop().aclose()
     settings.cache_clear()
 
 
 async def open_runtime(settings: Settings) -> Runtime:
     """Put a runtime together: says whose documents these are, and finds or makes this deployment's id."""
     await asyncio.to_thread(clear_left)
-    state, documents = open_bucket(settings.state_place), open_bucket(settings.documents_place)
+    state = await asyncio.to_thread(open_bucket, settings.state_place)
+    documents = await asyncio.to_thread(open_bucket, settings.documents_place)
     if isinstance(state, DirectoryBucket):
         await state.make()
     if isinstance(documents, DirectoryBucket) and not settings.documents_url:
@@ -76,14 +90,29 @@ async def open_runtime(settings: Settings) -> Runtime:
         stores=Stores(state, gemini, deployment=deployment, backend=backend),
         gemini=gemini,
         answers=AnswerCache(state, ttl=settings.cache_ttl_sec, size=settings.cache_max_size),
+        unfinished=Unfinished(state),
+        notices=Notices(state, settings),
+        uploads=asyncio.Semaphore(settings.parallel_uploads),
         deployment=deployment,
         backend=backend,
     )
 
 
 def open_bucket(address: str) -> Bucket:
-    """The bucket at an address: the path of a folder, or a file:// address."""
-    parts = urlsplit(address)
+    """The bucket at an address: gs://BUCKET/PREFIX, s3://BUCKET/PREFIX, the path of a folder, or a file:// address.
+
+    Raises Misconfigured where there are no credentials for it.
+    """
+    parts = urlsplit(address, allow_fragments=False)
+    prefix = f"{parts.path.strip('/')}/" if parts.path.strip("/") else ""
+    if parts.scheme == "gs":
+        from shared.buckets.gcs import CloudStorageBucket
+
+        return CloudStorageBucket(parts.netloc, prefix)
+    if parts.scheme == "s3":
+        from shared.buckets.s3 import S3Bucket
+
+        return S3Bucket(parts.netloc, prefix)
     return DirectoryBucket(Path(unquote(parts.path) if parts.scheme == "file" else address).absolute())
 
 

@@ -31,10 +31,25 @@ def _gemini_address(value: str) -> str:
 
 
 def _bucket_address(value: str) -> str:
-    scheme = urlsplit(value).scheme
-    if scheme in ("", "file"):
+    parts = urlsplit(value)
+    if parts.scheme in ("", "file") or (parts.scheme in ("gs", "s3") and parts.netloc):
         return value
-    raise ValueError("takes the path of a folder, or a file:// address")
+    raise ValueError("takes gs://BUCKET/PREFIX, s3://BUCKET/PREFIX, the path of a folder, or a file:// address")
+
+
+def _queue_address(value: str) -> str:
+    parts = urlsplit(value)
+    if value == "" or (parts.netloc and {"pubsub": bool(parts.path.strip("/")), "sqs": True}.get(parts.scheme)):
+        return value
+    raise ValueError("takes pubsub://PROJECT/SUBSCRIPTION or sqs://QUEUE")
+
+
+def _notify_address(value: str) -> str:
+    parts = urlsplit(value)
+    named = parts.netloc and ((parts.scheme == "pubsub" and parts.path.strip("/")) or parts.scheme in ("http", "https"))
+    if value == "" or named:
+        return value
+    raise ValueError("takes pubsub://PROJECT/TOPIC or an https:// address")
 
 
 LogLevel = Annotated[Literal["debug", "info", "warning", "error", "critical"], BeforeValidator(_lower)]
@@ -68,6 +83,9 @@ class Settings(BaseSettings):
     max_sources: int = Field(5, ge=1, le=100, description="How many passages an answer may rest on.")
     max_file_size_mb: int = Field(50, ge=1, description="The largest document, in MB of 1,048,576 bytes.")
     upload_timeout_sec: int = Field(60, ge=1, description="The longest that sending one document to Gemini may take.")
+    parallel_uploads: int = Field(
+        8, ge=1, le=100, description="How many documents one process sends to Gemini at once."
+    )
     cache_ttl_sec: int = Field(
         600,
         ge=0,
@@ -82,11 +100,37 @@ class Settings(BaseSettings):
     data_dir: Path = Field(Path("data"), description="The folder for everything that has no place of its own.")
     documents_url: Annotated[str, BeforeValidator(_bucket_address)] = Field(
         "",
-        description="The bucket of documents: the path of a folder that is there. Empty: `DATA_DIR/documents`, "
-        "which is made where it is missing.",
+        description="The bucket of documents: `gs://BUCKET/PREFIX`, `s3://BUCKET/PREFIX` (a prefix is optional), or "
+        "the path of a folder that is there. Empty: `DATA_DIR/documents`, which is made where it is missing.",
     )
     state_url: Annotated[str, BeforeValidator(_bucket_address)] = Field(
-        "", description="The bucket of records: the path of a folder. Empty: `DATA_DIR/state`."
+        "",
+        description="The bucket of records, in the same forms; all processes of a deployment share it. Empty: "
+        "`DATA_DIR/state`. It may be below the documents if its prefix starts with a dot.",
+    )
+    events_url: Annotated[str, BeforeValidator(_queue_address)] = Field(
+        "",
+        description="The queue that tells the server of changes in the bucket: `pubsub://PROJECT/SUBSCRIPTION` or "
+        "`sqs://QUEUE`. A folder is watched without one.",
+    )
+    sweep_interval_sec: int = Field(
+        600, ge=0, description="Seconds between the server's comparisons of bucket and index; 0 for none."
+    )
+    sweep_max_deletions_percent: int = Field(
+        50,
+        ge=0,
+        le=100,
+        description="The share of a store's documents, in percent, that a sweep may take out of the index because the "
+        "bucket lacks them (five it always may). Beyond it `flamehaven reconcile --yes` does.",
+    )
+    notify_url: Annotated[str, BeforeValidator(_notify_address)] = Field(
+        "",
+        description="Who is told when a document becomes indexed, failed or removed: `pubsub://PROJECT/TOPIC`, or an "
+        "`https://` address that takes a POST.",
+    )
+    notify_secret: SecretStr = Field(
+        SecretStr(""),
+        description="Signs what is posted to `NOTIFY_URL`: a secret, or the path of a file that holds it.",
     )
     host: str = Field("0.0.0.0", description="The address that the server listens on.")  # noqa: S104 - the original's
     port: int = Field(8000, ge=1, le=65535, description="The port that the server listens on.")
@@ -99,6 +143,17 @@ class Settings(BaseSettings):
             raise ValueError(
                 "GEMINI_API_KEY is empty, and production needs it. Set it to a key or to the path of a file that holds "
                 f"one; or set GEMINI_BASE_URL={EMBEDDED} to run on the embedded emulator."
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _records_beside_documents(self) -> Settings:
+        documents, state = (place.rstrip("/") for place in (self.documents_place, self.state_place))
+        inside = state.removeprefix(f"{documents}/") if state.startswith(f"{documents}/") else None
+        if state == documents or (inside is not None and not inside.startswith(".")):
+            raise ValueError(
+                f"STATE_URL: got {state!r}, which is among the documents; it takes another bucket, another prefix, or "
+                "one below the documents that starts with a dot."
             )
         return self
 

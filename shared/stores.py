@@ -142,7 +142,7 @@ class Stores:
             return None, ABSENT
         record = StoreRecord.model_validate_json(data)
         ours = (record.deployment, record.backend) == (self._deployment, self._backend)
-        return (record if ours else None), reader.info.generation
+        return (record if ours else None), reader.generation
 
     def _place(self, store: str) -> str:
         return f"{self.PREFIX}{digest_of(store)}.json"

@@ -12,11 +12,12 @@ from collections.abc import AsyncIterator, Callable, Coroutine, Generator, Mappi
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from typing import Any, ClassVar, NoReturn
 
 from functions.ingest.reconcile import Identity, Listed, Outcome, Reconciler
-from functions.ingest.sweep import Report, _work, survey
+from functions.ingest.sweep import Report, _work, see_to, survey
 from shared.buckets import Bucket, ObjectInfo, ObjectNotFound, PreconditionFailed
 from shared.content import Content
 from shared.failures import DependencyFailure, Permanent, Transient
@@ -171,11 +172,7 @@ class World:
 
     async def _sweep(self, reconciler: Reconciler) -> None:
         found = await survey(reconciler, self.stores)  # type: ignore[arg-type]  # only `resources` is asked for
-
-        async def reconcile(name: str, listed: Listed) -> str:
-            return await reconciler.reconcile(name, listed=listed)
-
-        await _work(reconcile, iter(found.items()), Report())
+        await _work(partial(see_to, reconciler), iter(found.items()), Report())
 
     def step(self, process: Process, *, error: BaseException | None = None) -> None:
         """Let a process run to its next pause; one that sleeps makes the time pass."""
@@ -534,7 +531,7 @@ class SimClock:
 class SimReader:
     """One generation of a state object; it is small, and read in one piece."""
 
-    info: ObjectInfo
+    generation: str
     data: bytes
 
     async def __aiter__(self) -> AsyncIterator[bytes]:
@@ -565,7 +562,7 @@ class SimBucket:
             raise ObjectNotFound(name)
         if generation not in (None, found[0].generation):
             raise PreconditionFailed(name)
-        yield SimReader(*found)
+        yield SimReader(found[0].generation, found[1])
 
     async def put(self, name: str, data: Any, *, if_generation: str | None = None) -> ObjectInfo:
         await self._world.before("put")

@@ -71,6 +71,7 @@ def with_client(url: str, key: str, work: Callable[[Client], Awaitable[T]]) -> T
 def _explain(error: Exception) -> NoReturn:
     from flamehaven.client import RequestFailed, WrongSettings
     from shared.errors import ServiceError
+    from shared.failures import DependencyFailure
 
     if isinstance(error, WrongSettings | ServiceError):
         complain(str(error))
@@ -80,6 +81,8 @@ def _explain(error: Exception) -> NoReturn:
         raise typer.Exit(2) from None
     if isinstance(error, RequestFailed):
         complain(told(str(error), error.code, error.request_id))
+    elif isinstance(error, DependencyFailure):
+        complain(str(error))
     else:
         complain(f"This should not happen: {type(error).__name__}: {error}. LOG_LEVEL=debug shows where it did.")
         if os.environ.get("LOG_LEVEL", "").lower() == "debug":

@@ -30,7 +30,9 @@ class Health(BaseModel):
     version: str
     uptime_seconds: float
     timestamp: datetime
-    checks: dict[str, str] = Field(description="`configuration`, `documents`, `state` and `gemini`.")
+    checks: dict[str, str] = Field(
+        description="`configuration`, `documents`, `state` and `gemini`; `ingest` and `events` while work has stopped."
+    )
 
 
 async def readiness() -> Health:
@@ -47,7 +49,7 @@ async def readiness() -> Health:
             _tried(lambda: parts.state.stat(DEPLOYMENT_PLACE)),
             _gemini(parts),
         )
-        checks |= dict(zip(("documents", "state", "gemini"), results, strict=True))
+        checks |= dict(zip(("documents", "state", "gemini"), results, strict=True)) | parts.trouble
     return Health(
         status="healthy" if set(checks.values()) == {"ok"} else "unhealthy",
         version=product_version(),

@@ -1,9 +1,11 @@
 """Every form in which a bucket says that an object changed, read into one.
 
-An event is a hint and never the truth, so all that counts is which object it names. Forms: CloudEvents 1.0 (binary and
-structured) from Eventarc, Pub/Sub messages in CloudEvents or in a push envelope, and Pub/Sub push without an envelope.
+An event is a hint and never the truth, so all that counts is which object it names; finalized, deleted, archived and
+metadataUpdated are one and the same. Forms: CloudEvents 1.0 (binary and structured) from Eventarc; Pub/Sub messages,
+pulled, in CloudEvents, or pushed in an envelope or without; SQS messages of S3, of S3 through SNS, and of EventBridge.
 Sources: Google's StorageObjectData and MessagePublishedData schemas; "Pub/Sub notifications for Cloud Storage";
-"Payload unwrapping" in Pub/Sub's push documentation.
+"Payload unwrapping" in Pub/Sub's push documentation; "Event message structure" and "EventBridge event message
+structure" in the S3 User Guide; "Amazon SNS message formats".
 """
 
 from __future__ import annotations
@@ -12,7 +14,8 @@ import base64
 import binascii
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
+from urllib.parse import unquote_plus
 
 from cloudevents.exceptions import GenericException
 from cloudevents.http import from_http
@@ -52,7 +55,60 @@ class PushEnvelope(BaseModel):
     message: PubsubMessage
 
 
-def read_event(headers: Mapping[str, str], body: bytes) -> ObjectEvent:
+class S3Bucket(BaseModel):
+    """The bucket of an S3 event."""
+
+    name: str = Field(min_length=1)
+
+
+class S3Object(BaseModel):
+    """The object of an S3 event; its key is URL-encoded as HTML forms are, but for EventBridge's."""
+
+    key: str = Field(min_length=1)
+
+
+class S3Entity(BaseModel):
+    """What an S3 event is about."""
+
+    bucket: S3Bucket
+    object: S3Object
+
+
+class S3Record(BaseModel):
+    """One of the events in a message of S3."""
+
+    s3: S3Entity
+
+
+class S3Message(BaseModel):
+    """The body of an SQS message, in whichever of the forms."""
+
+    records: list[S3Record] | None = Field(None, alias="Records")
+    test_event: Literal["s3:TestEvent"] | None = Field(None, alias="Event")
+    sns_message: str | None = Field(None, alias="Message")
+    detail: S3Entity | None = None
+
+
+def read_sqs_message(body: str) -> list[ObjectEvent]:
+    """The objects that an SQS message speaks of; none where S3 only tried whether the queue takes messages.
+
+    Raises ServiceError (INVALID_EVENT).
+    """
+    try:
+        message = S3Message.model_validate_json(body)
+        if message.sns_message is not None:
+            message = S3Message.model_validate_json(message.sns_message)
+    except ValidationError as error:
+        raise _invalid("Its body is not a message of S3.") from error
+    if message.detail is not None:
+        return [ObjectEvent(message.detail.bucket.name, message.detail.object.key)]
+    if message.records is None and message.test_event is None:
+        raise _invalid("Its body names no object.")
+    found = [record.s3 for record in message.records or []]
+    return [ObjectEvent(each.bucket.name, unquote_plus(each.object.key)) for each in found]
+
+
+def read_request(headers: Mapping[str, str], body: bytes) -> ObjectEvent:
     """The object that a request speaks of. Raises ServiceError (INVALID_EVENT) where it is no event of a known form.
 
     `headers` must find names in any case, as Starlette's do.
@@ -65,6 +121,12 @@ def read_event(headers: Mapping[str, str], body: bytes) -> ObjectEvent:
         return _from_message(PushEnvelope.model_validate_json(body).message)
     except ValidationError:
         return _from_resource(body)
+
+
+def read_message(attributes: Mapping[str, str], data: bytes) -> ObjectEvent:
+    """The object that a pulled Pub/Sub message speaks of. Raises ServiceError (INVALID_EVENT)."""
+    bucket, name = attributes.get("bucketId"), attributes.get("objectId")
+    return ObjectEvent(bucket, name) if bucket and name else _from_resource(data)
 
 
 def _from_cloud_event(headers: Mapping[str, str], body: bytes) -> ObjectEvent:
@@ -85,13 +147,11 @@ def _from_cloud_event(headers: Mapping[str, str], body: bytes) -> ObjectEvent:
 
 
 def _from_message(message: PubsubMessage) -> ObjectEvent:
-    bucket, name = message.attributes.get("bucketId"), message.attributes.get("objectId")
-    if bucket and name:
-        return ObjectEvent(bucket, name)
     try:
-        return _from_resource(base64.b64decode(message.data, validate=True))
+        data = base64.b64decode(message.data, validate=True)
     except binascii.Error as error:
         raise _invalid("The message's data is not base64.") from error
+    return read_message(message.attributes, data)
 
 
 def _from_resource(body: bytes) -> ObjectEvent:

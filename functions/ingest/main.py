@@ -17,12 +17,12 @@ MAX_EVENT_BYTES = 10 << 20
 @endpoint
 async def ingest(request: Request) -> Response:
     """Reconcile the object that the event names; any answer but 200 makes the queue bring the event again."""
-    from functions.ingest.events import read_event
-    from functions.ingest.worker import settle
+    from functions.ingest.events import read_request
+    from functions.ingest.worker import settle_event
     from shared.runtime import runtime
 
-    event = read_event(request.headers, await _body(request))
-    outcome = await settle(await runtime(), event.name)
+    event = read_request(request.headers, await _body(request))
+    outcome = await settle_event(await runtime(), event)
     return JSONResponse({"object": event.name, "outcome": outcome})
 
 
@@ -31,7 +31,7 @@ async def ingest(request: Request) -> Response:
 async def sweep(request: Request) -> Response:
     """Reconcile everything, or with `dry_run` say what there is to reconcile; POST it now and then."""
     from functions.ingest.models import MAX_NAMED, SweepReport, SweepRequest
-    from functions.ingest.worker import look_at_all, settle_all
+    from functions.ingest.worker import look_at_all, settle_all, settle_unfinished
     from shared.reading import read_query
     from shared.runtime import runtime
 
@@ -39,11 +39,17 @@ async def sweep(request: Request) -> Response:
         raise ServiceError("METHOD_NOT_ALLOWED", "A sweep is started with POST.", headers={"Allow": "POST"})
     asked = read_query(request, SweepRequest)
     parts = await runtime()
-    report = await (look_at_all if asked.dry_run else settle_all)(parts, store=asked.store)
+    if asked.unfinished:
+        report = await settle_unfinished(parts)
+    elif asked.dry_run:
+        report = await look_at_all(parts, store=asked.store)
+    else:
+        report = await settle_all(parts, store=asked.store, all_deletions=asked.yes)
     answer = SweepReport(
         objects=report.objects,
         outcomes=report.outcomes,
         unsettled=sorted(report.unsettled)[:MAX_NAMED],
+        refused=report.refused,
         seconds=report.seconds,
         dry_run=asked.dry_run,
     )

@@ -12,7 +12,7 @@ import asyncio
 import contextlib
 import secrets
 import time
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -51,6 +51,9 @@ class Outcome(StrEnum):
     """Another worker holds the lease, and has been told to look again."""
     PENDING = "pending"
     """Gemini is still indexing; the next sweep settles it."""
+
+
+TOLD = (Outcome.INDEXED, Outcome.FAILED, Outcome.REMOVED)
 
 
 class Index(Protocol):
@@ -103,6 +106,9 @@ class Reconciler:
     """Makes attempt ids; later ones sort after earlier ones, so that search can tell new from old."""
     holder_gone: Callable[[str], bool] = lambda holder: False
     """Knows of holders that died; the leases of all others are waited for."""
+    patience: float = PATIENCE
+    tell: Callable[[Record], Awaitable[None]] | None = None
+    """Is told of every document that became indexed, failed or removed, after the fact."""
 
     async def reconcile(self, name: str, *, listed: Listed | None = None) -> Outcome:
         """Make the index agree with the object `name` as it is now.
@@ -116,6 +122,8 @@ class Reconciler:
             if isinstance(taken, Outcome):
                 return taken
             outcome = await taken.settle(listed)
+            if outcome in TOLD and self.tell:
+                await self.tell(taken.record)
             if outcome is not None:
                 return outcome
             listed = None
@@ -138,7 +146,7 @@ class Reconciler:
 
     async def agrees(self, name: str, listed: Listed) -> bool:
         """Whether there is nothing to reconcile about an object, without changing anything."""
-        return self._agrees(await self.records.get(name), await self.look(name), listed)
+        return self.at_rest(await self.records.get(name), await self.look(name), listed)
 
     async def _take(self, name: str, listed: Listed | None) -> _Held | Outcome:
         """Take the lease, unless there is nothing to do or another worker holds it."""
@@ -149,7 +157,7 @@ class Reconciler:
                     if not saved.record.dirty:
                         await self.records.save(_changed(saved.record, dirty=True), saved.generation)
                     return Outcome.BUSY
-                if self._agrees(saved, await self.look(name), listed):
+                if self.at_rest(saved, await self.look(name), listed):
                     return Outcome.UNCHANGED
                 record = self._begun(name, saved.record if saved else None)
                 return _Held(self, await self.records.save(record, saved.generation if saved else ABSENT))
@@ -161,7 +169,8 @@ class Reconciler:
         lease = record.lease
         return lease is not None and lease.expires > self.clock.now() and not self.holder_gone(lease.holder)
 
-    def _agrees(self, saved: Saved | None, info: ObjectInfo | None, listed: Listed | None) -> bool:
+    def at_rest(self, saved: Saved | None, info: ObjectInfo | None, listed: Listed | None) -> bool:
+        """Whether an object's record, the object and its Gemini documents (where they are known) agree."""
         if saved is None:
             return info is None and not listed
         record = saved.record
@@ -218,13 +227,13 @@ class _Held:
         self._sending = False
 
     @property
-    def _record(self) -> Record:
+    def record(self) -> Record:
         return self._saved.record
 
     @property
     def _lease(self) -> Lease:
-        assert self._record.lease is not None
-        return self._record.lease
+        assert self.record.lease is not None
+        return self.record.lease
 
     async def settle(self, listed: Listed | None) -> Outcome | None:
         """Bring the index up to date and give the lease back; None when the object changed once more after that."""
@@ -254,25 +263,25 @@ class _Held:
 
     async def _inherit(self, listed: Listed) -> None:
         """Retire what attempts before this one sent to Gemini without living to write it down."""
-        lost = {upload.attempt for upload in self._record.uploads if upload.document is None}
+        lost = {upload.attempt for upload in self.record.uploads if upload.document is None}
         strays = set(listed)
         resource = await self._owner.stores.resource(store_of(self._name)) if lost else None
         if resource:
             async for document in self._index.documents(resource):
                 if document.metadata.get(OBJECT) == self._name and document.metadata.get(ATTEMPT) in lost:
                     strays.add(document.name)
-        unknown = sorted(stray for stray in strays if not self._record.mentions(stray))
+        unknown = sorted(stray for stray in strays if not self.record.mentions(stray))
         if lost or unknown:
-            known = tuple(upload for upload in self._record.uploads if upload.document is not None)
-            await self._write(uploads=known, retired=(*self._record.retired, *unknown))
+            known = tuple(upload for upload in self.record.uploads if upload.document is not None)
+            await self._write(uploads=known, retired=(*self.record.retired, *unknown))
 
     async def _verify(self, listed: Listed) -> None:
         """Retire the documents that no longer answer and the uploads that are gone, so that others take their place."""
-        for upload in self._record.uploads:
+        for upload in self.record.uploads:
             if upload.document and upload.document not in listed and await self._gone(upload.document):
-                left = tuple(other for other in self._record.uploads if other != upload)
-                await self._write(uploads=left, retired=(*self._record.retired, upload.document))
-        name = self._record.document
+                left = tuple(other for other in self.record.uploads if other != upload)
+                await self._write(uploads=left, retired=(*self.record.retired, upload.document))
+        name = self.record.document
         if name is None or listed.get(name) is DocumentState.ACTIVE:
             return
         state = (await self._index.document(name)).state
@@ -282,7 +291,7 @@ class _Held:
                 version=None,
                 digest=None,
                 document=None,
-                retired=(*self._record.retired, name),
+                retired=(*self.record.retired, name),
             )
 
     async def _gone(self, document: str) -> bool:
@@ -292,9 +301,9 @@ class _Held:
         """Do what the object's state asks for; returns what to commit."""
         if info is None:
             return Outcome.REMOVED, self._replaced_by(None, status=Status.DELETED, version=None, digest=None)
-        if self._record.version == info.version:
-            status = Status.INDEXED if self._record.document else Status.FAILED
-            return Outcome.UNCHANGED, self._replaced_by(self._record.document, status=status)
+        if self.record.version == info.version:
+            status = Status.INDEXED if self.record.document else Status.FAILED
+            return Outcome.UNCHANGED, self._replaced_by(self.record.document, status=status)
         about = {
             "version": info.version,
             "size": info.size,
@@ -310,12 +319,12 @@ class _Held:
     async def _index_version(self, info: ObjectInfo, about: dict[str, Any]) -> tuple[Outcome, dict[str, Any]]:
         if refused := refusal(info.name, info.size, self._owner.max_bytes):
             raise Permanent(refused.code, refused.message)
-        upload = next((sent for sent in self._record.uploads if sent.version == info.version), None)
+        upload = next((sent for sent in self.record.uploads if sent.version == info.version), None)
         if upload is None:
             async with self._owner.fetch(self._owner.documents, info, self._owner.max_bytes) as content:
                 digest = f"{content.digest}{info.metadata_digest}"
-                if digest == self._record.digest and await self._answers(self._record.document):
-                    return Outcome.UNCHANGED, self._replaced_by(self._record.document, status=Status.INDEXED, **about)
+                if digest == self.record.digest and await self._answers(self.record.document):
+                    return Outcome.UNCHANGED, self._replaced_by(self.record.document, status=Status.INDEXED, **about)
                 upload = await self._send(info, content.path, digest)
         assert upload.document is not None
         if not await self._wait(upload):
@@ -347,7 +356,7 @@ class _Held:
         )
         try:
             more_time = self._owner.lease(attempt)
-            await self._write(status=Status.PENDING, uploads=(*self._record.uploads, upload), lease=more_time)
+            await self._write(status=Status.PENDING, uploads=(*self.record.uploads, upload), lease=more_time)
         except _LeaseLost:
             saved = await self._owner.records.get(self._name)
             if saved is None or not saved.record.mentions(sent.document):
@@ -371,7 +380,7 @@ class _Held:
             else:
                 bad_since = bad_since or now
                 await self._judge(upload, state, lasting=now - bad_since >= GRACE)
-            if now - started > PATIENCE:
+            if now - started > self._owner.patience:
                 return False
             if self._lease.expires - now < self._owner.lease_seconds / 2:
                 await self._write(lease=self._owner.lease(self._lease.attempt))
@@ -386,13 +395,13 @@ class _Held:
             message = error.message if error else "Gemini could not index this file. Check that it opens."
             raise Permanent("INDEXING_FAILED", message)
         if lasting:
-            left = tuple(other for other in self._record.uploads if other != upload)
+            left = tuple(other for other in self.record.uploads if other != upload)
             await self._write(uploads=left)
             raise Transient(f"What was uploaded for {self._name} is not there.")
 
     def _replaced_by(self, document: str | None, **changes: Any) -> dict[str, Any]:
         """What to commit so that `document` alone stands for the object, and all others are retired."""
-        record = self._record
+        record = self.record
         others = (record.document, *(upload.document for upload in record.uploads))
         retired = (*record.retired, *(other for other in others if other not in (None, document)))
         return {**changes, "document": document, "uploads": (), "retired": tuple(dict.fromkeys(retired))}
@@ -403,9 +412,9 @@ class _Held:
         if not changes["retired"]:
             return await self._release(**changes)
         await self._write(**changes)
-        if self._record.dirty or not await self._still(info):
+        if self.record.dirty or not await self._still(info):
             return False
-        for document in self._record.retired:
+        for document in self.record.retired:
             await self._index.delete_document(document)
         return await self._release(retired=())
 
@@ -415,9 +424,9 @@ class _Held:
 
     async def _release(self, **changes: Any) -> bool:
         """Give the lease back in the same write as `changes`; False when somebody wants the object looked at again."""
-        while not self._record.dirty:
+        while not self.record.dirty:
             try:
-                await self._save(_changed(self._record, **changes, lease=None))
+                await self._save(_changed(self.record, **changes, lease=None))
             except PreconditionFailed:
                 await self._reload()
             else:
@@ -428,7 +437,7 @@ class _Held:
         """Change the record under the lease. Raises _LeaseLost when it is another worker's by now."""
         for _ in range(CAS_TRIES):
             try:
-                await self._save(_changed(self._record, **changes))
+                await self._save(_changed(self.record, **changes))
             except PreconditionFailed:
                 await self._reload()
             else:
@@ -447,11 +456,11 @@ class _Held:
 
     async def _give_up(self) -> None:
         """Give the lease back after a failure, so that the next delivery need not wait for it to expire."""
-        if self._record.lease is None:
+        if self.record.lease is None:
             return
         with contextlib.suppress(Exception):
             await self._reload()  # the last write may have arrived though its answer did not
-            uploads = self._record.uploads
+            uploads = self.record.uploads
             if self._sending:
                 uploads = (*uploads, Upload(attempt=self._lease.attempt))
             await self._write(lease=None, uploads=uploads)

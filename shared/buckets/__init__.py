@@ -49,11 +49,19 @@ class ObjectInfo:
     metadata: Mapping[str, MetadataValue] = field(default_factory=dict)
     metadata_notes: tuple[str, ...] = ()
     """What was given as metadata and is none, a sentence for each."""
+    metadata_known: bool = True
+    """False in a listing that does not say what metadata the object has: `stat` does."""
 
     @property
     def version(self) -> str:
         """What changes when the object must be indexed anew: its generation plus a digest of its metadata."""
         return f"{self.generation}{self.metadata_digest}"
+
+    def is_version(self, version: str | None) -> bool:
+        """Whether this is that version, as far as can be known."""
+        if self.metadata_known:
+            return version == self.version
+        return version is not None and version.partition("+")[0] == self.generation
 
     @property
     def metadata_digest(self) -> str:
@@ -65,9 +73,9 @@ class ObjectInfo:
 
 
 class ObjectReader(Protocol):
-    """One generation of an object, being read."""
+    """One generation of an object, being read; which one is known once it has been read to its end."""
 
-    info: ObjectInfo
+    generation: str
 
     def __aiter__(self) -> AsyncIterator[bytes]: ...
 
@@ -96,6 +104,9 @@ class Bucket(Protocol):
     async def delete(self, name: str, *, if_generation: str | None = None) -> bool:
         """Delete the object; False where there was none. Raises PreconditionFailed."""
 
+    def locate(self, bucket: str, key: str) -> str | None:
+        """The name here of what an event calls `key` in `bucket`; None where that is no object of this bucket."""
+
     async def stamp(self, folder: str) -> str | None:
         """A mark that any later change of an object directly in `folder` replaces; None where there is none to give.
 
@@ -104,3 +115,6 @@ class Bucket(Protocol):
 
     def list(self, prefix: str = "") -> AsyncIterator[ObjectInfo]:
         """The objects whose names start with `prefix`, in the order of their names."""
+
+    async def aclose(self) -> None:
+        """Close the connections."""

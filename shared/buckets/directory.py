@@ -109,6 +109,13 @@ class DirectoryBucket:
     async def delete(self, name: str, *, if_generation: str | None = None) -> bool:
         return await asyncio.to_thread(self._delete, name, if_generation)
 
+    def locate(self, bucket: str, key: str) -> str | None:
+        """The key: a folder has no name that events could give, and is the only bucket that they can mean."""
+        return key
+
+    async def aclose(self) -> None:
+        """Nothing is kept open."""
+
     async def stamp(self, folder: str) -> str | None:
         """The time of the folder's last change, once the clock has ticked since: no later change can carry it."""
         try:
@@ -260,15 +267,16 @@ class FileReader:
 
     def __init__(self, fd: int, info: ObjectInfo) -> None:
         self._fd = fd
-        self.info = info
+        self._info = info
+        self.generation = info.generation
 
     async def __aiter__(self) -> AsyncIterator[bytes]:
-        left = self.info.size  # and no more, even of a file that grows as fast as it is read
+        left = self._info.size  # and no more, even of a file that grows as fast as it is read
         while left and (chunk := await asyncio.to_thread(os.read, self._fd, min(left, READ_SIZE))):
             left -= len(chunk)
             yield chunk
-        if _generation(os.fstat(self._fd)) != self.info.generation:
-            raise PreconditionFailed(f"{self.info.name} changed while it was read")
+        if _generation(os.fstat(self._fd)) != self.generation:
+            raise PreconditionFailed(f"{self._info.name} changed while it was read")
 
 
 def _open_folder(folder: str, inside: int) -> int:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import random
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from enum import Enum
@@ -24,7 +25,7 @@ from tenacity import (
 )
 
 from shared.buckets import MetadataValue
-from shared.failures import Misconfigured, Permanent, Transient
+from shared.failures import Misconfigured, Permanent, Throttled, Transient
 from shared.gemini import mime
 from shared.gemini.failures import classify, key_refused, not_there, unreadable
 from shared.secret import SecretSource
@@ -142,7 +143,7 @@ class Gemini:
                 file_search_store_name=store, file=path, config=config
             ),
             timeout=self._upload_timeout,
-            attempts=1,
+            retried=Throttled,
         )
         return _uploaded(store, operation)
 
@@ -223,9 +224,16 @@ class Gemini:
         except _NotThere:
             return
 
-    async def _call(self, call: Call[T], *, timeout: float = CALL_TIMEOUT, attempts: int = ATTEMPTS) -> T:
+    async def _call(
+        self,
+        call: Call[T],
+        *,
+        timeout: float = CALL_TIMEOUT,
+        attempts: int = ATTEMPTS,
+        retried: type[Transient] = Transient,
+    ) -> T:
         async for attempt in AsyncRetrying(
-            retry=retry_if_exception_type(Transient),
+            retry=retry_if_exception_type(retried),
             stop=stop_after_attempt(attempts),
             wait=_wait_before_retry,
             reraise=True,
@@ -296,7 +304,7 @@ async def _begin_stream(
 def _wait_before_retry(state: RetryCallState) -> float:
     error = state.outcome.exception() if state.outcome else None
     asked = error.retry_after if isinstance(error, Transient) else None
-    return min(asked, MAX_RETRY_DELAY) if asked else _backoff(state)
+    return min(asked, MAX_RETRY_DELAY) * random.uniform(1, 1.25) if asked else _backoff(state)  # noqa: S311 - no secret
 
 
 _backoff = wait_random_exponential(multiplier=0.5, max=MAX_RETRY_DELAY)

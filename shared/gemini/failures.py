@@ -12,7 +12,7 @@ from typing import Any
 import httpx2
 from google.genai import errors
 
-from shared.failures import DependencyFailure, Misconfigured, Permanent, Transient
+from shared.failures import DependencyFailure, Misconfigured, Permanent, Throttled, Transient
 
 KEY_REFUSED = "API_KEY_INVALID"
 UNREADABLE = ("Failed to count tokens", "Upload has already been terminated")
@@ -57,7 +57,9 @@ def _classify_answer(error: errors.APIError) -> DependencyFailure:
         return Misconfigured("Gemini refuses the API key: set GEMINI_API_KEY to a valid one.")
     if code == 429 and "storage limit" in said:
         return Misconfigured("The Gemini project's File Search storage is full.")
-    if code in (408, 429) or code >= 500:
+    if code == 429:
+        return Throttled("Gemini takes no more at this rate (429).", retry_after=_retry_delay(error.details))
+    if code == 408 or code >= 500:
         return Transient(f"Gemini is busy or failing ({code}).", retry_after=_retry_delay(error.details))
     if code in (401, 403, 404):
         return Misconfigured(f"Gemini refuses access or does not know what was asked for ({code} {error.status}).")

@@ -98,7 +98,7 @@ async def test_of_many_conditional_writes_exactly_one_wins(bucket: DirectoryBuck
     first = await asyncio.gather(*(put(b"%d" % n, ABSENT) for n in range(20)))
     assert sum(first) == 1
     async with bucket.open("record") as reader:
-        generation = reader.info.generation
+        generation = reader.generation
     second = await asyncio.gather(*(put(b"%d" % n, generation) for n in range(20)))
     assert sum(second) == 1
     assert not await put(b"late", generation)

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from starlette.datastructures import Headers
 
-from functions.ingest.events import ObjectEvent, read_event
+from functions.ingest.events import ObjectEvent, read_request
 from shared.errors import ServiceError
 
 NAME = "hr/été & co (50%+1).pdf"
@@ -62,7 +62,7 @@ def encoded(resource: Any) -> str:
 @pytest.mark.parametrize("form", [binary, structured])
 @pytest.mark.parametrize("event_type", STORAGE_TYPES)
 def test_storage_cloud_events(form: Any, event_type: str) -> None:
-    assert read_event(*form(event_type, RESOURCE)) == EXPECTED
+    assert read_request(*form(event_type, RESOURCE)) == EXPECTED
 
 
 @pytest.mark.parametrize("form", [binary, structured])
@@ -71,23 +71,23 @@ def test_storage_cloud_events(form: Any, event_type: str) -> None:
     [{"attributes": ATTRIBUTES}, {"data": encoded(RESOURCE)}, {"data": encoded(RESOURCE), "attributes": ATTRIBUTES}],
 )
 def test_pubsub_cloud_events(form: Any, fields: dict[str, Any]) -> None:
-    assert read_event(*form(PUBSUB_TYPE, message(**fields))) == EXPECTED
+    assert read_request(*form(PUBSUB_TYPE, message(**fields))) == EXPECTED
 
 
 @pytest.mark.parametrize("fields", [{"attributes": ATTRIBUTES}, {"data": encoded(RESOURCE), "attributes": {}}])
 def test_pubsub_push_in_an_envelope(fields: dict[str, Any]) -> None:
     body = json.dumps(message(**fields)).encode()
-    assert read_event(Headers({"content-type": "application/json"}), body) == EXPECTED
+    assert read_request(Headers({"content-type": "application/json"}), body) == EXPECTED
 
 
 def test_pubsub_push_without_an_envelope() -> None:
     headers = Headers({"x-goog-pubsub-message-id": "1", "content-type": "application/json"})
-    assert read_event(headers, json.dumps(RESOURCE).encode()) == EXPECTED
+    assert read_request(headers, json.dumps(RESOURCE).encode()) == EXPECTED
 
 
 def test_pubsub_push_without_envelope_or_payload() -> None:
     headers = Headers({"bucketId": "documents-bucket", "objectId": "hr/x.md", "eventType": "OBJECT_DELETE"})
-    assert read_event(headers, b"") == ObjectEvent("documents-bucket", "hr/x.md")
+    assert read_request(headers, b"") == ObjectEvent("documents-bucket", "hr/x.md")
 
 
 @pytest.mark.parametrize(
@@ -107,5 +107,5 @@ def test_pubsub_push_without_envelope_or_payload() -> None:
 )
 def test_what_names_no_object_is_refused(headers: Headers, body: bytes) -> None:
     with pytest.raises(ServiceError) as refused:
-        read_event(headers, body)
+        read_request(headers, body)
     assert (refused.value.code, refused.value.status) == ("INVALID_EVENT", 400)

@@ -9,7 +9,7 @@ import httpx2
 import pytest
 from google.genai import errors
 
-from shared.failures import DependencyFailure, Misconfigured, Permanent, Transient
+from shared.failures import DependencyFailure, Misconfigured, Permanent, Throttled, Transient
 from shared.gemini.failures import classify, key_refused, not_there, unreadable
 
 
@@ -28,7 +28,7 @@ KEY_INVALID = answer(
 @pytest.mark.parametrize(
     ("error", "kind"),
     [
-        (answer(429, "RESOURCE_EXHAUSTED", "Quota exceeded"), Transient),
+        (answer(429, "RESOURCE_EXHAUSTED", "Quota exceeded"), Throttled),
         (answer(429, "RESOURCE_EXHAUSTED", "Corpus has reached the storage limit of 1000000000 bytes."), Misconfigured),
         (answer(408), Transient),
         (answer(500, "INTERNAL"), Transient),

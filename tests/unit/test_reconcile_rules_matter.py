@@ -74,7 +74,7 @@ def read_whatever_generation_is_there(patch: pytest.MonkeyPatch) -> None:
 @breaker("written down|agreement")
 def do_not_look_for_what_a_dead_attempt_sent(patch: pytest.MonkeyPatch) -> None:
     async def inherit(self: _Held, listed: Listed) -> None:
-        await self._write(uploads=tuple(upload for upload in self._record.uploads if upload.document))
+        await self._write(uploads=tuple(upload for upload in self.record.uploads if upload.document))
 
     patch.setattr(_Held, "_inherit", inherit)
 
@@ -151,8 +151,8 @@ def do_not_tell_the_holder_of_a_change(patch: pytest.MonkeyPatch) -> None:
 @breaker("always searchable")
 def delete_the_old_document_before_the_new_one_answers(patch: pytest.MonkeyPatch) -> None:
     async def wait(self: _Held, upload: Any) -> bool:
-        if old := self._record.document:
-            await self._write(document=None, digest=None, retired=(*self._record.retired, old))
+        if old := self.record.document:
+            await self._write(document=None, digest=None, retired=(*self.record.retired, old))
             await self._index.delete_document(old)
         return await _wait(self, upload)
 

@@ -53,7 +53,7 @@ def test_the_guide_s_settings_pass_through(monkeypatch: pytest.MonkeyPatch) -> N
         ("TEMPERATURE", "3", "TEMPERATURE: got '3'; Input should be less than or equal to 2"),
         ("ENVIRONMENT", "staging", "'production' or 'development'"),
         ("GEMINI_BASE_URL", "localhost:9000", "takes an http:// or https:// address, or emulator:"),
-        ("DOCUMENTS_URL", "ftp://x", "takes the path of a folder"),
+        ("DOCUMENTS_URL", "ftp://x", "takes gs://BUCKET/PREFIX, s3://BUCKET/PREFIX, the path of a folder"),
     ],
 )
 def test_a_wrong_value_is_named(monkeypatch: pytest.MonkeyPatch, name: str, value: str, said: str) -> None:

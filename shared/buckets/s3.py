@@ -1,0 +1,165 @@
+"""S3, and whatever speaks its protocol, as a bucket; `AWS_*` variables give credentials, region and endpoint."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from contextlib import closing, contextmanager
+from datetime import UTC, datetime
+from email.errors import HeaderParseError
+from email.header import decode_header, make_header
+from typing import IO, Any
+
+import boto3
+from botocore.config import Config
+from botocore.exceptions import BotoCoreError, ClientError, ConnectionError, HTTPClientError, IncompleteReadError
+
+from shared.buckets import ABSENT, MetadataValue, ObjectInfo, ObjectNotFound, PreconditionFailed
+from shared.buckets.cloud import CONNECT_TIMEOUT, PART, READ_TIMEOUT, THREADS, CloudBucket, Page, Sink
+from shared.failures import Misconfigured, Transient
+
+CONFIG = Config(
+    connect_timeout=CONNECT_TIMEOUT,
+    read_timeout=READ_TIMEOUT,
+    max_pool_connections=THREADS,
+    retries={"mode": "standard", "total_max_attempts": 4},
+)
+NOT_THERE = {"404", "NoSuchKey", "NotFound", "NoSuchVersion"}
+CHANGED = {"412", "PreconditionFailed", "409", "ConditionalRequestConflict"}
+"""Also the answer of S3 to one of two conditional writes at the same time ("Conditional writes")."""
+PASSING = {
+    "RequestTimeout",
+    "SlowDown",
+    "Throttling",
+    "ThrottlingException",
+    "RequestLimitExceeded",
+    "OperationAborted",
+}
+
+
+class S3Bucket(CloudBucket):
+    """The objects of an S3 bucket; a generation is an ETag, so the same content written again is no change."""
+
+    def __init__(self, bucket: str, prefix: str = "") -> None:
+        super().__init__(bucket, prefix)
+        with self._translating():
+            self._client = boto3.session.Session().client("s3", config=CONFIG)
+
+    def _close(self) -> None:
+        self._client.close()
+
+    def _head(self, name: str) -> ObjectInfo | None:
+        try:
+            found = self._client.head_object(Bucket=self.bucket, Key=self._key(name))
+        except ClientError as error:
+            if _code(error) not in NOT_THERE:
+                raise
+            self._missing(name)
+            return None
+        return ObjectInfo(
+            name=name,
+            generation=_generation(found),
+            size=found["ContentLength"],
+            updated=found["LastModified"],
+            metadata=_metadata(found["Metadata"]),
+        )
+
+    def _download(self, name: str, generation: str | None, sink: Sink) -> str:
+        condition = {} if generation is None else {"IfMatch": f'"{generation}"'}
+        try:
+            found = self._client.get_object(Bucket=self.bucket, Key=self._key(name), **condition)
+        except ClientError as error:
+            if _code(error) in NOT_THERE:
+                raise ObjectNotFound(name) from error
+            raise
+        with closing(found["Body"]) as body:
+            for part in body.iter_chunks(PART):
+                sink.write(part)
+        return _generation(found)
+
+    def _upload(self, name: str, file: IO[bytes], size: int, if_generation: str | None) -> ObjectInfo:
+        try:
+            written = self._client.put_object(
+                Bucket=self.bucket, Key=self._key(name), Body=file, **_condition(if_generation)
+            )
+        except ClientError as error:
+            if if_generation not in (None, ABSENT) and _code(error) in NOT_THERE:
+                raise PreconditionFailed(f"{name} is gone") from error
+            raise
+        return ObjectInfo(name=name, generation=_generation(written), size=size, updated=datetime.now(UTC))
+
+    def _remove(self, name: str, if_generation: str | None) -> bool:
+        found = self._head(name)
+        if found is None:
+            return False
+        if if_generation not in (None, found.generation):
+            raise PreconditionFailed(f"{name} has changed")
+        try:
+            self._client.delete_object(Bucket=self.bucket, Key=self._key(name), **_condition(if_generation))
+        except ClientError as error:
+            if _code(error) not in ("501", "NotImplemented"):
+                raise
+            # Not every server deletes conditionally. What is written in the moment between is found by the next sweep.
+            self._client.delete_object(Bucket=self.bucket, Key=self._key(name))
+        return True
+
+    def _page(self, prefix: str, token: str | None, size: int = 1000) -> Page:
+        more = {"ContinuationToken": token} if token else {}
+        try:
+            page = self._client.list_objects_v2(Bucket=self.bucket, Prefix=self._key(prefix), MaxKeys=size, **more)
+        except ClientError as error:
+            if _code(error) in NOT_THERE | {"NoSuchBucket"}:
+                raise self._no_bucket() from error
+            raise
+        return [self._listed(entry) for entry in page.get("Contents", [])], page.get("NextContinuationToken")
+
+    def _listed(self, entry: Mapping[str, Any]) -> ObjectInfo:
+        return ObjectInfo(
+            name=entry["Key"].removeprefix(self._prefix),
+            generation=_generation(entry),
+            size=entry["Size"],
+            updated=entry["LastModified"],
+            metadata_known=False,
+        )
+
+    @contextmanager
+    def _translating(self) -> Iterator[None]:
+        try:
+            yield
+        except ClientError as error:
+            code = _code(error)
+            status = error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0)
+            if code in CHANGED:
+                raise PreconditionFailed(f"The object has changed ({code})") from error
+            if code in PASSING or status >= 500 or status == 429:
+                raise Transient(f"S3 is busy or failing ({code}).") from error
+            raise Misconfigured(f"S3 refuses access to bucket {self.bucket!r} ({code}).") from error
+        except (ConnectionError, HTTPClientError, IncompleteReadError) as error:
+            raise Transient(f"The connection to S3 failed ({type(error).__name__}).") from error
+        except BotoCoreError as error:
+            raise Misconfigured(f"S3 cannot be reached: {error}") from error
+
+
+def _condition(if_generation: str | None) -> dict[str, str]:
+    if if_generation is None:
+        return {}
+    return {"IfNoneMatch": "*"} if if_generation == ABSENT else {"IfMatch": f'"{if_generation}"'}
+
+
+def _generation(answer: Mapping[str, Any]) -> str:
+    return str(answer["ETag"]).strip('"')
+
+
+def _code(error: ClientError) -> str:
+    return str(error.response.get("Error", {}).get("Code", ""))
+
+
+def _metadata(given: Mapping[str, str]) -> dict[str, MetadataValue]:
+    """User metadata; S3 writes what is not ASCII as RFC 2047 has it ("Working with object metadata")."""
+    return {key: _decoded(value) for key, value in given.items()}
+
+
+def _decoded(value: str) -> str:
+    try:
+        return str(make_header(decode_header(value))) if "=?" in value else value
+    except (HeaderParseError, LookupError, UnicodeError):
+        return value
