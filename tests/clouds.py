@@ -229,7 +229,7 @@ def fake_gcs(
 ) -> Iterator[Gcs]:
     """fake-gcs-server; what happens to objects is published to `topic` (its short name; it must exist by then).
 
-    It ignores preconditions on delete and download, and keeps old generations only for versioned buckets.
+    It ignores preconditions on delete and download, and its metagenerations never move.
     """
     port = free_port()
     url = f"http://127.0.0.1:{port}"
@@ -354,17 +354,20 @@ def moto(folder: Path) -> Iterator[Aws]:
 def localstack(folder: Path) -> Iterator[Aws]:
     """LocalStack without Docker. The first use on a machine installs it into the user's cache, which takes a minute.
 
-    It listens on every address, whatever it is told; its event keys write a space as `%20`, where S3 writes `+`.
+    Its event keys write a space as `%20`, where S3 writes `+`, and the sequencer of its events is constant.
     """
     port = free_port()
     url = f"http://127.0.0.1:{port}"
     environment = {
         "SERVICES": "s3,sqs",
-        "GATEWAY_LISTEN": f"127.0.0.1:{port}",
+        "GATEWAY_LISTEN": f"[::ffff:127.0.0.1]:{port}",  # given as IPv4, it listens on every address
+        "LOCALSTACK_HOST": f"127.0.0.1:{port}",  # the host in the URLs of queues ...
+        "SQS_ENDPOINT_STRATEGY": "path",  # ... without a prefix that only a public name server resolves
         "FILESYSTEM_ROOT": str(folder / "localstack"),
         "DISABLE_EVENTS": "1",
         "DNS_ADDRESS": "0",
         "SKIP_SSL_CERT_DOWNLOAD": "1",
+        "XDG_CACHE_HOME": str(CACHE),
     }
     command: list[str | Path] = [_localstack_python(), "-m", "localstack.runtime.main"]
     ready = functools.partial(_answers, f"{url}/_localstack/health")
