@@ -90,9 +90,9 @@ class Schedule(RuleBasedStateMachine):
     def time_passes(self, seconds: float) -> None:
         self.world.now += seconds
 
-    @happens(slow=st.booleans())
-    def gemini_is_slow(self, slow: bool) -> None:
-        self.world.index.slow = slow
+    @happens(pace=st.sampled_from(["slow", "steady", "quick"]))
+    def gemini_changes_its_pace(self, pace: str) -> None:
+        self.world.index.slow, self.world.index.quick = pace == "slow", pace == "quick"
 
     @precondition(lambda self: self.world.index.documents_now)
     @happens(picks=st.sampled_from([{0}, {1}, {0, 1, 2, 3}]))

@@ -109,9 +109,11 @@ def flamehaven(data: Path, *, prefix: Sequence[str] = (), **settings: str) -> It
 
 
 @contextmanager
-def function(name: str, target: str, source: Path, log: Path, **settings: str) -> Iterator[httpx2.Client]:
+def function(
+    name: str, target: str, source: Path, log: Path, *, port: int = 0, **settings: str
+) -> Iterator[httpx2.Client]:
     """One function of the tree at `source` under plain functions-framework; PYTHONPATH alone leads to that tree."""
-    port = free_port()
+    port = port or free_port()
     base = f"http://127.0.0.1:{port}"
     command = [sys.executable, "-m", "functions_framework", "--source", f"functions/{name}/main.py", "--target", target]
     environment = {"PYTHONPATH": str(source), **settings}

@@ -327,9 +327,9 @@ class World:
             self._leased[record.object] = self.tick
         if writer.renews:
             forgotten = {"status": Status.PENDING, "version": None, "digest": None, "reason": None}
-            allowed = before is not None and record == before.model_copy(
-                update={**forgotten, "updated": record.updated}
-            )
+            free = lease is None or lease.expires <= self.now or lease.holder in self.gone
+            taken_over = {"lease": None, "uploads": record.uploads, "updated": record.updated}
+            allowed = free and before is not None and record == before.model_copy(update={**forgotten, **taken_over})
         elif lease is None:
             allowed = mine
         elif mine:
@@ -370,8 +370,9 @@ class World:
         active = {document.name for document in documents if document.state is DocumentState.ACTIVE}
         failed = {document.name for document in documents if document.state is DocumentState.FAILED}
         record = self.records.get(name)
-        sent = {upload.document for upload in record.uploads if upload.document} if record else set()
-        gemini_to_blame = failed & sent or not sent <= self.index.documents_now.keys()
+        named = {upload.document for upload in record.uploads} | {record.document} if record else set()
+        named.discard(None)
+        gemini_to_blame = failed & named or not named <= self.index.documents_now.keys()
         if not self._indexable(name) or gemini_to_blame:
             self._searchable.discard(name)
         elif record is not None and record.document in active:
@@ -627,8 +628,8 @@ class SimIndex:
 
     def __init__(self, world: World) -> None:
         self._world = world
-        self.slow = False
-        """Whether documents stay PENDING until they are told to go on, or only until they are asked for."""
+        self.slow = self.quick = False
+        """Documents are PENDING until they were asked for once; slow: until told to go on; quick: until asked for."""
         self.made: dict[str, SimDocument] = {}
         self.documents_now: dict[str, SimDocument] = {}
 
@@ -663,9 +664,11 @@ class SimIndex:
     async def document(self, name: str) -> Document:
         await self._world.before("ask")
         found = self.documents_now.get(name)
-        if found and not self.slow:
+        if found and self.quick:
             self.progress(found)
         seen = Document(name, found.state, found.metadata) if found else Document(name, DocumentState.ABSENT, {})
+        if found and not self.slow:
+            self.progress(found)
         await self._world.after("ask")
         return seen
 

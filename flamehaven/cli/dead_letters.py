@@ -89,9 +89,7 @@ def _with_dead_letters(work: Callable[[DeadLetters], Awaitable[T]]) -> T:
 
     address = settings().events_url
     if not address:
-        raise ServiceError(
-            "CONFIGURATION_ERROR", "EVENTS_URL is empty: set it to the queue that is meant."
-        )
+        raise ServiceError("CONFIGURATION_ERROR", "EVENTS_URL is empty: set it to the queue that is meant.")
 
     async def run() -> T:
         queue = open_queue(address)

@@ -139,8 +139,10 @@ class Reconciler:
             if saved is None or saved.record.status is Status.DELETED or self._leased(saved.record):
                 return
             forgotten = {"status": Status.PENDING, "version": None, "digest": None, "reason": None}
+            taken_over = {"lease": None, "uploads": _with_what_may_have_been_sent(saved.record)}
+            record = _changed(saved.record, **forgotten, **taken_over, updated=self.time())
             with contextlib.suppress(PreconditionFailed):
-                await self.records.save(_changed(saved.record, **forgotten, updated=self.time()), saved.generation)
+                await self.records.save(record, saved.generation)
                 return
         raise Transient(f"The record of {name} changed each time it was read")
 
@@ -186,13 +188,10 @@ class Reconciler:
         if record is None or (record.deployment, record.backend) != (me.deployment, me.backend):
             created = record.created if record else now
             record = Record(object=name, deployment=me.deployment, backend=me.backend, created=created, updated=now)
-        uploads = record.uploads
-        if record.lease and all(upload.attempt != record.lease.attempt for upload in uploads):
-            uploads = (*uploads, Upload(attempt=record.lease.attempt))
         return _changed(
             record,
             lease=self.lease(),
-            uploads=uploads,
+            uploads=_with_what_may_have_been_sent(record),
             dirty=False,
             attempts=record.attempts + 1,
             updated=now,
@@ -224,7 +223,8 @@ class _Held:
         self._index = owner.index
         self._name = saved.record.object
         self._saved = saved
-        self._sending = False
+        self._sent: Upload | None = None
+        """What this worker sent and the record does not mention; without a document where no answer came."""
 
     @property
     def record(self) -> Record:
@@ -243,7 +243,7 @@ class _Held:
                 await self._verify(listed)
             for round_ in range(ROUNDS):
                 if round_:
-                    await self._write(dirty=False, lease=self._owner.lease())
+                    await self._write(dirty=False, lease=self._owner.lease(), uploads=self._uploads())
                 info = await self._owner.look(self._name)
                 try:
                     outcome, changes = await self._agree(info)
@@ -256,6 +256,7 @@ class _Held:
                     return outcome if await self._still(info) else None
             raise Transient(f"{self._name} keeps changing")
         except _LeaseLost:
+            await self._disown()
             return Outcome.BUSY
         except (Exception, asyncio.CancelledError):
             await self._give_up()
@@ -341,29 +342,40 @@ class _Held:
         return document is not None and (await self._index.document(document)).state is DocumentState.ACTIVE
 
     async def _send(self, info: ObjectInfo, path: Path, digest: str) -> Upload:
-        """Upload, and note the operation in the record as soon as it has a name."""
+        """Upload; what is sent is ours alone to answer for until the record mentions it."""
         resource = await self._owner.stores.ensure(store_of(self._name))
         attempt, deployment = self._lease.attempt, self._owner.identity.deployment
         metadata = document_metadata(info, attempt=attempt, deployment=deployment)
-        self._sending = True
+        self._sent = Upload(attempt=attempt)
         sent = await self._index.upload(resource, path, display_name=PurePosixPath(info.name).name, metadata=metadata)
-        upload = Upload(
+        self._sent = Upload(
             attempt=attempt,
             version=info.version,
             digest=digest,
             document=sent.document,
             operation=sent.operation,
         )
-        try:
-            more_time = self._owner.lease(attempt)
-            await self._write(status=Status.PENDING, uploads=(*self.record.uploads, upload), lease=more_time)
-        except _LeaseLost:
-            saved = await self._owner.records.get(self._name)
-            if saved is None or not saved.record.mentions(sent.document):
-                await self._index.delete_document(sent.document)
-            raise
-        self._sending = False
-        return upload
+        return self._sent
+
+    async def _note(self) -> None:
+        """Have the record mention what was sent, so that whoever comes after this worker goes on with it."""
+        more_time = self._owner.lease(self._lease.attempt)
+        await self._write(status=Status.PENDING, uploads=self._uploads(), lease=more_time)
+
+    def _uploads(self) -> tuple[Upload, ...]:
+        """The record's uploads, and what was sent and it does not mention."""
+        sent = self._sent
+        if sent is None or (sent.document and self.record.mentions(sent.document)):
+            return self.record.uploads
+        return (*self.record.uploads, sent)
+
+    async def _disown(self) -> None:
+        """Delete what was sent under a lease that is lost, unless who took over answers for it."""
+        if self._sent is None or self._sent.document is None:
+            return
+        saved = await self._owner.records.get(self._name)
+        if saved is None or not saved.record.mentions(self._sent.document):
+            await self._index.delete_document(self._sent.document)
 
     async def _wait(self, upload: Upload) -> bool:
         """Wait until the document answers; False when Gemini takes longer than our patience. Raises Permanent."""
@@ -375,6 +387,8 @@ class _Held:
             now = clock.now()
             if state is DocumentState.ACTIVE:
                 return True
+            if self._sent is not None:
+                await self._note()
             if state is DocumentState.PENDING:
                 bad_since = None
             else:
@@ -446,6 +460,8 @@ class _Held:
 
     async def _save(self, record: Record) -> None:
         self._saved = await self._owner.records.save(record, self._saved.generation)
+        if self._sent and self._sent.document and record.mentions(self._sent.document):
+            self._sent = None
 
     async def _reload(self) -> None:
         """Read what another worker wrote: a `dirty` mark is ours to honour, anything else means the lease is lost."""
@@ -460,10 +476,14 @@ class _Held:
             return
         with contextlib.suppress(Exception):
             await self._reload()  # the last write may have arrived though its answer did not
-            uploads = self.record.uploads
-            if self._sending:
-                uploads = (*uploads, Upload(attempt=self._lease.attempt))
-            await self._write(lease=None, uploads=uploads)
+            await self._write(lease=None, uploads=self._uploads())
+
+
+def _with_what_may_have_been_sent(record: Record) -> tuple[Upload, ...]:
+    """The uploads that the record knows of, and the one that the holder of its lease may not have lived to note."""
+    if record.lease is None or any(upload.attempt == record.lease.attempt for upload in record.uploads):
+        return record.uploads
+    return (*record.uploads, Upload(attempt=record.lease.attempt))
 
 
 def _version(info: ObjectInfo | None) -> str | None:

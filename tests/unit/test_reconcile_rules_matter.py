@@ -81,14 +81,10 @@ def do_not_look_for_what_a_dead_attempt_sent(patch: pytest.MonkeyPatch) -> None:
 
 @breaker("written down")
 def do_not_note_the_upload(patch: pytest.MonkeyPatch) -> None:
-    async def send(self: _Held, *args: Any) -> Any:
-        self._write = nothing  # type: ignore[method-assign]  # that is the point
-        try:
-            return await _send(self, *args)
-        finally:
-            del self._write
+    async def note(self: _Held) -> None:
+        self._sent = None
 
-    patch.setattr(_Held, "_send", send)
+    patch.setattr(_Held, "_note", note)
 
 
 @breaker("written down")
@@ -96,8 +92,9 @@ def forget_an_upload_without_an_answer(patch: pytest.MonkeyPatch) -> None:
     async def send(self: _Held, *args: Any) -> Any:
         try:
             return await _send(self, *args)
-        finally:
-            self._sending = False
+        except Exception:
+            self._sent = None
+            raise
 
     patch.setattr(_Held, "_send", send)
 
@@ -119,14 +116,7 @@ def commit_without_compare_and_swap(patch: pytest.MonkeyPatch) -> None:
 
 @breaker("tidy")
 def leave_what_was_sent_when_the_lease_is_lost(patch: pytest.MonkeyPatch) -> None:
-    async def send(self: _Held, *args: Any) -> Any:
-        index, self._index = self._index, Instead(self._index, delete_document=nothing)
-        try:
-            return await _send(self, *args)
-        finally:
-            self._index = index
-
-    patch.setattr(_Held, "_send", send)
+    patch.setattr(_Held, "_disown", nothing)
 
 
 @breaker("look again")
@@ -191,7 +181,7 @@ def believe_the_record(patch: pytest.MonkeyPatch) -> None:
     def agrees(self: Reconciler, saved: Saved | None, info: ObjectInfo | None, listed: Listed | None) -> bool:
         return saved is not None and saved.record.status is not Status.PENDING
 
-    patch.setattr(Reconciler, "_agrees", agrees)
+    patch.setattr(Reconciler, "at_rest", agrees)
 
 
 @breaker("only the holder writes")
