@@ -52,6 +52,7 @@ class Deliveries:
     def __init__(self, settle: Callable[[ObjectEvent], Awaitable[str]], trouble: dict[str, str]) -> None:
         self._settle = settle
         self._trouble = trouble
+        self._holding = 0
 
     async def see_to(self, delivery: Delivery) -> None:
         """Settle one message; when cancelled, give it back."""
@@ -84,17 +85,29 @@ class Deliveries:
 
     async def _held(self, event: ObjectEvent) -> None:
         """Settle an event, holding it for as long as nothing can be settled for a reason that is not its own."""
+        try:
+            await self._settle(event)
+        except Misconfigured as error:
+            self._holding += 1
+            try:
+                await self._hold(event, error)
+            finally:
+                self._holding -= 1
+                if not self._holding:
+                    del self._trouble[INGEST]
+            log.warning("Indexing goes on.")
+
+    async def _hold(self, event: ObjectEvent, error: Misconfigured) -> None:
         delay = HELD_AT_FIRST
         while True:
+            if INGEST not in self._trouble:
+                log.error("Indexing has stopped, and nothing is lost: %s", error)
+            self._trouble[INGEST] = f"Indexing has stopped: {error}"
+            await asyncio.sleep(delay)
+            delay = min(delay * 2, HELD_AT_MOST)
             try:
                 await self._settle(event)
-            except Misconfigured as error:
-                if INGEST not in self._trouble:
-                    log.error("Indexing has stopped, and nothing is lost: %s", error)
-                self._trouble[INGEST] = f"Indexing has stopped: {error}"
-                await asyncio.sleep(delay)
-                delay = min(delay * 2, HELD_AT_MOST)
+            except Misconfigured as again:
+                error = again
             else:
-                if self._trouble.pop(INGEST, None):
-                    log.warning("Indexing goes on.")
                 return

@@ -23,6 +23,7 @@ from tests.deployment import (
     Cloud,
     Gemini,
     GoogleCloud,
+    Kind,
     ask,
     cloud,
     container,
@@ -31,7 +32,7 @@ from tests.deployment import (
 )
 from tests.servers import ROOT, Server, free_port, function, until
 
-AWKWARD = ("hr/leave.md", "hr/a b+c%20d &=#?.md", "hr/ünï/日本 😀.md", f"hr/{'n' * 200}/{'m' * 200}.md")
+AWKWARD = ("leave.md", "a b+c%20d &=#?.md", "ünï/日本 😀.md", f"{'n' * 200}/{'m' * 200}.md")
 slow = pytest.mark.slow
 KINDS = ("google", "moto", pytest.param("own", marks=slow), pytest.param("localstack", marks=slow))
 LEAVE = "Every employee has {} days of annual leave."
@@ -60,8 +61,8 @@ class Place:
     def __init__(self, folder: Path, kind: str, cloud: Cloud, gemini: Gemini, server: Server) -> None:
         self.folder, self.kind, self.cloud, self.gemini, self.server = folder, kind, cloud, gemini, server
 
-    def answer(self, question: str = QUESTION, store: str = "hr") -> str:
-        return str(ask(self.server, question, store).get("answer", ""))
+    def answer(self, *, store: str) -> str:
+        return str(ask(self.server, QUESTION, store).get("answer", ""))
 
     def document(self, name: str) -> dict[str, Any]:
         answer = self.server.get(f"/api/documents/{quote(name)}")
@@ -93,18 +94,20 @@ def place(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFacto
         yield Place(folder, request.param, there, model, server)
 
 
-@pytest.mark.parametrize("name", AWKWARD)
-def test_an_object_is_found_changes_and_goes(place: Place, name: str) -> None:
+@pytest.mark.parametrize("number", range(len(AWKWARD)))
+def test_an_object_is_found_changes_and_goes(place: Place, number: int) -> None:
+    store = f"store-{number}"
+    name = f"{store}/{AWKWARD[number]}"
     place.cloud.put(name, LEAVE.format(27))
-    until(lambda: "27" in place.answer())
-    (source,) = ask(place.server, QUESTION, "hr")["sources"]
-    assert (source["title"], source["store"]) == (name.rpartition("/")[2], "hr")
+    until(lambda: "27" in place.answer(store=store))
+    (source,) = ask(place.server, QUESTION, store)["sources"]
+    assert (source["title"], source["store"]) == (name.rpartition("/")[2], store)
     assert source["uri"] == f"{place.cloud.settings()['DOCUMENTS_URL']}/{quote(name)}"
-    assert place.document(name)["status"] == "indexed"
+    until(lambda: place.status(name) == "indexed")
     place.cloud.put(name, LEAVE.format(31))
-    until(lambda: "31" in place.answer() and "27" not in place.answer())
+    until(lambda: "31" in place.answer(store=store) and "27" not in place.answer(store=store))
     place.cloud.delete(name)
-    until(lambda: not ask(place.server, QUESTION, "hr")["grounded"])
+    until(lambda: not ask(place.server, QUESTION, store)["grounded"])
     until(lambda: place.gemini.texts()[name] == 0)
 
 
@@ -143,13 +146,13 @@ def test_an_overwritten_object_answers_all_the_while(place: Place) -> None:
     asking = threading.Thread(target=keep_asking)
     asking.start()
     try:
-        for days in range(21, 26):
+        for days in range(21, 24):
             place.cloud.put("always/leave.md", LEAVE.format(days))
             until(lambda days=days: str(days) in place.answer(store="always"))
     finally:
         over.set()
         asking.join()
-    assert asked[0] > 20
+    assert asked[0] > 10
     assert silent == []
 
 
@@ -205,26 +208,15 @@ def test_a_lease_that_is_held_long_is_no_poison(place: Place) -> None:
     lease = {"holder": "another-machine/1/1/x", "attempt": "0", "expires": time.time() + 12}
     record = {"object": name, **identity, "lease": lease, "created": now.isoformat(), "updated": now.isoformat()}
     place.cloud.put_record(f"records/{hashlib.sha256(name.encode()).hexdigest()}.json", record)
-    place.cloud.put(name, "The bee is back at dusk.")
-    until(lambda: any(each["dirty"] for each in place.cloud.records() if each["object"] == name))
     sweep = "/api/reconcile?unfinished=true"
+    until(lambda: place.server.post(sweep).json()["outcomes"] == {})
+    place.cloud.put(name, "The bee is back at dusk.")
+    until(lambda: any(each.get("dirty") for each in place.cloud.records() if each["object"] == name))
     assert until(lambda: place.server.post(sweep).json()["outcomes"]) == {"busy": 1}
     until(lambda: place.server.post(sweep).json()["outcomes"] == {"indexed": 1})
     assert place.server.post(sweep).json()["outcomes"] == {}
     assert place.status(name) == "indexed"
     assert place.cloud.dead() == []
-
-
-@slow
-def test_a_clean_stop_gives_back_what_it_holds(place: Place, tmp_path: Path) -> None:
-    """A second server takes over at once what the first held: no lease and no hidden message is waited for."""
-    place.gemini.go_wrong({"call": UPLOAD, "fault": "answer", "status": 400, "body": KEY_REFUSED})
-    place.cloud.put("stop/bell.md", "The bell rings at six.")
-    until(lambda: place.server.get("/health").json()["checks"].get("ingest"))
-    with container(tmp_path, place.cloud, place.gemini, SWEEP_INTERVAL_SEC="0"):
-        pass
-    place.gemini.go_wrong()
-    until(lambda: place.status("stop/bell.md") == "indexed", 90)
 
 
 def test_records_never_hold_what_is_over(place: Place) -> None:
@@ -237,7 +229,7 @@ def test_records_never_hold_what_is_over(place: Place) -> None:
     assert set(place.gemini.texts().values()) <= {1}
 
 
-@pytest.mark.parametrize("kind", ["google", pytest.param("own", marks=slow)])
+@pytest.mark.parametrize("kind", ["own", pytest.param("google", marks=slow)])
 def test_pushed_events_reach_the_function(tmp_path: Path, kind: str) -> None:
     """The functions as they are deployed, behind a push subscription."""
     port = free_port()
@@ -261,3 +253,21 @@ def test_pushed_events_reach_the_function(tmp_path: Path, kind: str) -> None:
         until(lambda: not model.documents())
         there.send(b"no event")
         until(lambda: there.dead() == [b"no event"], 30)
+
+
+@slow
+@pytest.mark.parametrize("kind", ["own", "moto"])
+def test_a_clean_stop_gives_back_what_it_holds(tmp_path: Path, kind: Kind) -> None:
+    """The next server gets it at once, and not when the queue would have brought it again by itself, after a minute.
+
+    Google's emulator takes the message back when asked to (seen in the client's log), and yet waits before it delivers
+    it again where the stream that it came by is closed.
+    """
+    with cloud(kind, tmp_path) as there, gemini(tmp_path) as model:
+        model.go_wrong({"call": UPLOAD, "fault": "answer", "status": 400, "body": KEY_REFUSED})
+        with container(tmp_path / "data", there, model, SWEEP_INTERVAL_SEC="0") as server:
+            there.put("stop/bell.md", "The bell rings at six.")
+            until(lambda: server.get("/health").json()["checks"].get("ingest"))
+        model.go_wrong()
+        with container(tmp_path / "data", there, model, SWEEP_INTERVAL_SEC="0"):
+            until(lambda: model.texts() == {"stop/bell.md": 1}, 30)
