@@ -145,4 +145,5 @@ class Stores:
         return (record if ours else None), reader.generation
 
     def _place(self, store: str) -> str:
-        return f"{self.PREFIX}{digest_of(store)}.json"
+        """Each backend has a place of its own: who goes back to one finds the stores that it has there."""
+        return f"{self.PREFIX}{digest_of(f'{self._backend} {store}')}.json"

@@ -52,6 +52,7 @@ def metadata(document: dict[str, Any]) -> dict[str, Any]:
 @contextmanager
 def gemini(folder: Path, *options: str) -> Iterator[Gemini]:
     """The emulator on a folder of its own."""
+    folder.mkdir(parents=True, exist_ok=True)
     port = free_port()
     command = [sys.executable, "-m", "flamehaven.cli", "emulator", "--port", str(port), *options]
     command += ["--data", str(folder / "gemini")]
@@ -83,8 +84,12 @@ class Cloud(ABC):
         """Copy an object and delete it."""
 
     @abstractmethod
-    def send(self, body: bytes) -> None:
+    def send(self, body: bytes, attributes: dict[str, str] | None = None) -> None:
         """Add a message to the queue."""
+
+    @abstractmethod
+    def raw_events(self) -> list[tuple[bytes, dict[str, str]]]:
+        """Take what the bucket said that nobody took yet; only where events are relayed."""
 
     @abstractmethod
     def dead(self) -> list[bytes]:
@@ -102,14 +107,17 @@ class Cloud(ABC):
 class GoogleCloud(Cloud):
     """Cloud Storage and Pub/Sub."""
 
-    def __init__(self, gcs: Gcs, queue: Pubsub, topic: str, *, push: str = "") -> None:
+    def __init__(self, gcs: Gcs, queue: Pubsub, topic: str, *, push: str = "", relayed: bool = False) -> None:
         self.gcs, self.queue, self.topic = gcs, queue, topic
+        if relayed:
+            self.raw = queue.create_subscription("raw", topic)
+            self.topic = queue.create_topic("relayed")
         self.bucket = gcs.client.create_bucket(self.documents)
         gcs.client.create_bucket(self.state)
         self.dead_letters = queue.create_subscription("dead", queue.create_topic("dead"))
         self.subscription = queue.create_subscription(
             "ingest",
-            topic,
+            self.topic,
             push=push,
             dead_letter=queue.publisher.topic_path("test", "dead"),
             max_delivery_attempts=DELIVERIES,
@@ -137,8 +145,12 @@ class GoogleCloud(Cloud):
         self.bucket.copy_blob(self.bucket.blob(name), self.bucket, new, timeout=10)
         self.delete(name)
 
-    def send(self, body: bytes) -> None:
-        self.queue.publish(self.topic, body)
+    def send(self, body: bytes, attributes: dict[str, str] | None = None) -> None:
+        self.queue.publish(self.topic, body, **(attributes or {}))
+
+    def raw_events(self) -> list[tuple[bytes, dict[str, str]]]:
+        found = [(message.data, dict(message.attributes)) for message in self.queue.pull_all(self.raw)]
+        return [(data, attributes) for data, attributes in found if attributes.get("bucketId") == self.documents]
 
     def dead(self) -> list[bytes]:
         return [message.data for message in self.queue.pull_all(self.dead_letters)]
@@ -154,10 +166,12 @@ class GoogleCloud(Cloud):
 class AmazonCloud(Cloud):
     """S3 and SQS."""
 
-    def __init__(self, aws: Aws) -> None:
+    def __init__(self, aws: Aws, *, relayed: bool = False) -> None:
         self.aws = aws
+        if relayed:
+            self.raw = aws.bucket_with_queue(self.documents, "raw", dead_letter=False).url
         self.queue, self.dead_letters = aws.bucket_with_queue(
-            self.documents, "ingest", dead_letter=True, max_receive_count=DELIVERIES
+            "unused" if relayed else self.documents, "ingest", dead_letter=True, max_receive_count=DELIVERIES
         )
         aws.s3().create_bucket(Bucket=self.state)
 
@@ -180,8 +194,15 @@ class AmazonCloud(Cloud):
         self.aws.s3().copy_object(Bucket=self.documents, Key=new, CopySource={"Bucket": self.documents, "Key": name})
         self.delete(name)
 
-    def send(self, body: bytes) -> None:
+    def send(self, body: bytes, attributes: dict[str, str] | None = None) -> None:
         self.aws.sqs().send_message(QueueUrl=self.queue, MessageBody=body.decode())
+
+    def raw_events(self) -> list[tuple[bytes, dict[str, str]]]:
+        sqs, found = self.aws.sqs(), []
+        for message in sqs.receive_message(QueueUrl=self.raw, MaxNumberOfMessages=10).get("Messages", []):
+            found.append((message["Body"].encode(), {}))
+            sqs.delete_message(QueueUrl=self.raw, ReceiptHandle=message["ReceiptHandle"])
+        return found
 
     def dead(self) -> list[bytes]:
         sqs, bodies = self.aws.sqs(), []
@@ -202,16 +223,16 @@ class AmazonCloud(Cloud):
 
 
 @contextmanager
-def cloud(kind: Kind, folder: Path, *, push: str = "") -> Iterator[Cloud]:
-    """A cloud's servers; with `push`, the queue posts its messages there."""
+def cloud(kind: Kind, folder: Path, *, push: str = "", relayed: bool = False) -> Iterator[Cloud]:
+    """A cloud's servers; with `push` the queue posts its messages there, `relayed` only gets what is sent to it."""
     with ExitStack() as stack:
         if kind in ("moto", "localstack"):
-            yield AmazonCloud(stack.enter_context((moto if kind == "moto" else localstack)(folder)))
+            yield AmazonCloud(stack.enter_context((moto if kind == "moto" else localstack)(folder)), relayed=relayed)
             return
         queue = stack.enter_context(pubsub(folder, own=kind == "own"))
         topic = queue.create_topic("events")
         gcs = stack.enter_context(fake_gcs(folder, pubsub_host=queue.host, topic="events"))
-        yield GoogleCloud(gcs, queue, topic, push=push)
+        yield GoogleCloud(gcs, queue, topic, push=push, relayed=relayed)
 
 
 @contextmanager
