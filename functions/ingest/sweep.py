@@ -70,10 +70,12 @@ async def sweep(
     share of its store: the bucket is more likely to be the wrong one, or not mounted. Raises Misconfigured when no
     object can be reconciled for a reason that is not the object's.
     """
+    started = time.monotonic()
     await stores.finish_deletions()
     found = await survey(reconciler, stores, store=store)
     await _forget_deleted(reconciler, found)
-    return await see_to_all(partial(see_to, reconciler), found, too_many_gone(found, max_deletions_percent))
+    report = await see_to_all(partial(see_to, reconciler), found, too_many_gone(found, max_deletions_percent))
+    return _timed(report, started)
 
 
 async def preview(
@@ -85,8 +87,9 @@ async def preview(
         agrees = settled(reconciler, seen) or await reconciler.agrees(name, seen.listed)
         return Outcome.UNCHANGED if agrees else TO_RECONCILE
 
+    started = time.monotonic()
     found = await survey(reconciler, stores, store=store)
-    return await see_to_all(verdict, found, too_many_gone(found, max_deletions_percent))
+    return _timed(await see_to_all(verdict, found, too_many_gone(found, max_deletions_percent)), started)
 
 
 async def survey(reconciler: Reconciler, stores: Stores, *, store: str | None = None) -> Survey:
@@ -143,7 +146,6 @@ async def see_to_all(
 
     Raises Misconfigured.
     """
-    started = time.monotonic()
     report = Report(objects=len(found), refused=dict(refused))
     for store, count in refused.items():
         log.error(
@@ -159,6 +161,10 @@ async def see_to_all(
                 group.create_task(_work(act, remaining, report))
     except* Misconfigured as failures:
         raise failures.exceptions[0] from None
+    return report
+
+
+def _timed(report: Report, started: float) -> Report:
     report.seconds = round(time.monotonic() - started, 3)
     return report
 
