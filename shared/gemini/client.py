@@ -304,7 +304,7 @@ async def _begin_stream(
 def _wait_before_retry(state: RetryCallState) -> float:
     error = state.outcome.exception() if state.outcome else None
     asked = error.retry_after if isinstance(error, Transient) else None
-    return min(asked, MAX_RETRY_DELAY) * random.uniform(1, 1.25) if asked else _backoff(state)  # noqa: S311 - no secret
+    return min(asked * random.uniform(1, 1.25), MAX_RETRY_DELAY) if asked else _backoff(state)  # noqa: S311 - no secret
 
 
 _backoff = wait_random_exponential(multiplier=0.5, max=MAX_RETRY_DELAY)

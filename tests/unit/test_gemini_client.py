@@ -155,6 +155,23 @@ async def test_reads_are_tried_again_and_deletes_of_what_is_gone_succeed() -> No
     assert script.requests[-1].url.params["force"].lower() == "true"
 
 
+async def test_an_upload_that_came_too_soon_is_sent_again_after_the_time_that_gemini_names(
+    file: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    waited: list[float] = []
+
+    async def wait(seconds: float) -> None:
+        waited.append(seconds)
+
+    monkeypatch.setattr("asyncio.sleep", wait)
+    retry_info = {"@type": "type.googleapis.com/google.rpc.RetryInfo", "retryDelay": "12s"}
+    too_soon = failed(429, "RESOURCE_EXHAUSTED", "slow down", retry_info)
+    client, _ = gemini({UPLOAD: [too_soon, too_soon, STARTED], "POST data": [said({"name": OPERATION}, **FINISHED)]})
+    assert (await client.upload(STORE, file, display_name="x.md", metadata={})).document == DOCUMENT
+    assert [12 <= seconds <= 15 for seconds in waited] == [True, True]
+    assert waited[0] != waited[1], "with jitter"
+
+
 async def test_a_read_is_given_up_after_a_few_tries() -> None:
     client, script = gemini({f"GET {DOCUMENT}": [failed(429, "RESOURCE_EXHAUSTED", "slow down")]})
     with pytest.raises(Transient):
