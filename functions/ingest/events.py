@@ -11,7 +11,6 @@ structure" in the S3 User Guide; "Amazon SNS message formats".
 from __future__ import annotations
 
 import base64
-import binascii
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
@@ -132,24 +131,25 @@ def read_message(attributes: Mapping[str, str], data: bytes) -> ObjectEvent:
 def _from_cloud_event(headers: Mapping[str, str], body: bytes) -> ObjectEvent:
     try:
         event = from_http(headers, body)
-    except (GenericException, ValueError) as error:
+    except (GenericException, ValueError, TypeError, RecursionError) as error:
         raise _invalid("It has the marks of a CloudEvent and cannot be read as one.") from error
     data: Any = event.data
+    kind = str(event["type"])
     try:
-        if event["type"].startswith(STORAGE_TYPES):
+        if kind.startswith(STORAGE_TYPES):
             found = StorageObject.model_validate(data)
             return ObjectEvent(found.bucket, found.name)
-        if event["type"] == PUBSUB_TYPE:
+        if kind == PUBSUB_TYPE:
             return _from_message(PushEnvelope.model_validate(data).message)
     except ValidationError as error:
-        raise _invalid(f"The data of this {event['type']} event is not what the type promises.") from error
-    raise _invalid(f"Events of type {event['type']!r} say nothing about an object.")
+        raise _invalid(f"The data of this {kind} event is not what the type promises.") from error
+    raise _invalid(f"Events of type {kind!r} say nothing about an object.")
 
 
 def _from_message(message: PubsubMessage) -> ObjectEvent:
     try:
         data = base64.b64decode(message.data, validate=True)
-    except binascii.Error as error:
+    except ValueError as error:
         raise _invalid("The message's data is not base64.") from error
     return read_message(message.attributes, data)
 

@@ -27,7 +27,7 @@ from shared.buckets import (
 )
 from shared.buckets.metadata_file import MAX_BYTES, parse_metadata
 from shared.failures import Misconfigured
-from shared.names import METADATA_SUFFIX, described_by, name_problem
+from shared.names import MAX_NAME_BYTES, METADATA_SUFFIX, described_by, name_problem
 
 T = TypeVar("T")
 Page = tuple[list[ObjectInfo], str | None]
@@ -72,7 +72,7 @@ class CloudBucket(ABC):
         return key.removeprefix(self._prefix)
 
     async def stat(self, name: str) -> ObjectInfo | None:
-        if name_problem(name):
+        if self._problem(name):
             return None
         info, described = await asyncio.gather(self._run(self._head, name), self._description(name))
         if info is None or described is None:
@@ -82,7 +82,7 @@ class CloudBucket(ABC):
 
     @asynccontextmanager
     async def open(self, name: str, generation: str | None = None) -> AsyncIterator[CloudReader]:
-        if name_problem(name):
+        if self._problem(name):
             raise ObjectNotFound(name)
         reader = CloudReader(partial(self._read, name, generation), generation, self._threads)
         try:
@@ -93,7 +93,7 @@ class CloudBucket(ABC):
     async def put(
         self, name: str, data: bytes | AsyncIterable[bytes], *, if_generation: str | None = None
     ) -> ObjectInfo:
-        if problem := name_problem(name):
+        if problem := self._problem(name):
             raise InvalidObjectName(problem)
         if isinstance(data, bytes):
             return await self._put_bytes(name, data, if_generation)
@@ -105,7 +105,7 @@ class CloudBucket(ABC):
             return await self._run(self._upload, name, file, size, if_generation)
 
     async def delete(self, name: str, *, if_generation: str | None = None) -> bool:
-        return await self._run(self._remove, name, if_generation)
+        return not self._problem(name) and await self._run(self._remove, name, if_generation)
 
     async def stamp(self, folder: str) -> str | None:
         """None: no bucket of a cloud has a mark that every change replaces."""
@@ -153,7 +153,7 @@ class CloudBucket(ABC):
     async def _description(self, name: str) -> tuple[dict[str, MetadataValue], tuple[str, ...]] | None:
         """What the object's metadata file says; None where there is no such object."""
         metadata_file = name + METADATA_SUFFIX
-        if name_problem(metadata_file):
+        if self._problem(metadata_file):
             return None
         content = _Limited(MAX_BYTES + 1)
         try:
@@ -175,7 +175,18 @@ class CloudBucket(ABC):
 
     def _read(self, name: str, generation: str | None, sink: Sink) -> str:
         with self._translating():
-            return self._download(name, generation, sink)
+            try:
+                return self._download(name, generation, sink)
+            except ObjectNotFound:
+                self._missing(name)
+                raise
+
+    def _problem(self, name: str) -> str | None:
+        """Why there can be no such object here, as a sentence for its owner."""
+        problem = name_problem(name)
+        if problem is None and len(self._key(name).encode()) > MAX_NAME_BYTES:
+            return f"With this bucket's prefix, the name takes more than {MAX_NAME_BYTES} bytes of UTF-8."
+        return problem
 
     def _key(self, name: str) -> str:
         return self._prefix + name

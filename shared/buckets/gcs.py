@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import time
 from collections.abc import AsyncIterable, Iterator, Mapping
 from contextlib import contextmanager
+from io import UnsupportedOperation
 from typing import IO, Any
 
 import requests
@@ -20,6 +22,8 @@ from shared.buckets import MetadataValue, ObjectInfo, ObjectNotFound, Preconditi
 from shared.buckets.cloud import CONNECT_TIMEOUT, READ_TIMEOUT, THREADS, CloudBucket, Page, Sink
 from shared.failures import Misconfigured, Transient
 
+os.environ.setdefault("DISABLE_GCS_PYTHON_CLIENT_OTEL_BUCKET_METADATA", "true")
+"""Keeps the client from asking for the bucket, for traces that nobody takes, whenever an object is not found."""
 TIMEOUT = (CONNECT_TIMEOUT, READ_TIMEOUT)
 RETRY = DEFAULT_RETRY.with_timeout(30)
 """The client's own retries, with jitter; after these seconds the failure is Transient."""
@@ -91,6 +95,7 @@ class CloudStorageBucket(CloudBucket):
         try:
             self._objects.delete_blob(self._key(name), if_generation_match=condition, timeout=TIMEOUT, retry=RETRY)
         except exceptions.NotFound:
+            self._missing(name)
             return False
         return True
 
@@ -130,6 +135,10 @@ class CloudStorageBucket(CloudBucket):
         except (exceptions.GoogleAPIError, GoogleAuthError) as error:
             problem = str(error).partition("\n")[0][:300]
             raise Misconfigured(f"Cloud Storage refuses access to bucket {self.bucket!r}: {problem}") from error
+        except Exception as error:
+            if isinstance(error.__cause__, UnsupportedOperation):  # of a reader, around which the client puts its own
+                raise Transient("A download broke off.") from error
+            raise
 
 
 def _searchable(metadata: Mapping[str, Any]) -> dict[str, MetadataValue]:

@@ -11,9 +11,17 @@ from typing import IO, Any
 
 import boto3
 from botocore.config import Config
-from botocore.exceptions import BotoCoreError, ClientError, ConnectionError, HTTPClientError, IncompleteReadError
+from botocore.exceptions import (
+    BotoCoreError,
+    ChecksumError,
+    ClientError,
+    ConnectionError,
+    FlexibleChecksumError,
+    HTTPClientError,
+    IncompleteReadError,
+)
 
-from shared.buckets import ABSENT, MetadataValue, ObjectInfo, ObjectNotFound, PreconditionFailed
+from shared.buckets import ABSENT, MetadataValue, ObjectInfo, ObjectNotFound, PreconditionFailed, Unreadable
 from shared.buckets.cloud import CONNECT_TIMEOUT, PART, READ_TIMEOUT, THREADS, CloudBucket, Page, Sink
 from shared.failures import Misconfigured, Transient
 
@@ -34,6 +42,8 @@ PASSING = {
     "RequestLimitExceeded",
     "OperationAborted",
 }
+BROKEN = (ConnectionError, HTTPClientError, IncompleteReadError, ChecksumError, FlexibleChecksumError)
+"""What cut an answer short, or damaged it."""
 
 
 class S3Bucket(CloudBucket):
@@ -70,6 +80,10 @@ class S3Bucket(CloudBucket):
         except ClientError as error:
             if _code(error) in NOT_THERE:
                 raise ObjectNotFound(name) from error
+            if _code(error) == "InvalidObjectState":
+                raise Unreadable(
+                    "The object is in an archive of S3. Restore it, then have it indexed again."
+                ) from error
             raise
         with closing(found["Body"]) as body:
             for part in body.iter_chunks(PART):
@@ -96,6 +110,8 @@ class S3Bucket(CloudBucket):
         try:
             self._client.delete_object(Bucket=self.bucket, Key=self._key(name), **_condition(if_generation))
         except ClientError as error:
+            if _code(error) in NOT_THERE:  # another one was faster
+                return False
             if _code(error) not in ("501", "NotImplemented"):
                 raise
             # Not every server deletes conditionally. What is written in the moment between is found by the next sweep.
@@ -133,7 +149,7 @@ class S3Bucket(CloudBucket):
             if code in PASSING or status >= 500 or status == 429:
                 raise Transient(f"S3 is busy or failing ({code}).") from error
             raise Misconfigured(f"S3 refuses access to bucket {self.bucket!r} ({code}).") from error
-        except (ConnectionError, HTTPClientError, IncompleteReadError) as error:
+        except BROKEN as error:
             raise Transient(f"The connection to S3 failed ({type(error).__name__}).") from error
         except BotoCoreError as error:
             raise Misconfigured(f"S3 cannot be reached: {error}") from error
@@ -160,6 +176,8 @@ def _metadata(given: Mapping[str, str]) -> dict[str, MetadataValue]:
 
 def _decoded(value: str) -> str:
     try:
-        return str(make_header(decode_header(value))) if "=?" in value else value
+        text = str(make_header(decode_header(value))) if "=?" in value else value
+        text.encode()  # some of Python's charsets decode to lone surrogates, which are no text
     except (HeaderParseError, LookupError, UnicodeError):
         return value
+    return text
