@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any, Literal, Protocol
 from urllib.parse import urlsplit
 
 import httpx2
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from shared.buckets import Bucket, ObjectNotFound, PreconditionFailed
 from shared.failures import DependencyFailure, Misconfigured, Transient
@@ -134,6 +134,10 @@ class Notices:
             async with self._state.open(place) as reader:
                 return Notice.model_validate_json(b"".join([part async for part in reader]))
         except (ObjectNotFound, PreconditionFailed):
+            return None
+        except ValidationError:
+            log.error("A notice that cannot be read was dropped", extra={"place": place})
+            await self._state.delete(place)
             return None
 
     def _place(self, notice: Notice) -> str:
