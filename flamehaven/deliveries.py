@@ -95,7 +95,8 @@ class Deliveries:
                 self._holding -= 1
                 if not self._holding:
                     del self._trouble[INGEST]
-            log.warning("Indexing goes on.")
+            if not self._holding:
+                log.warning("Indexing goes on.")
 
     async def _hold(self, event: ObjectEvent, error: Misconfigured) -> None:
         delay = HELD_AT_FIRST
