@@ -9,6 +9,7 @@ import argparse
 import asyncio
 import os
 import tempfile
+import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -20,10 +21,12 @@ from tests.deployment import Kind, cloud, gemini
 
 
 async def sweep(what: str) -> None:
+    parts, started = await runtime(), time.perf_counter()
     with counted() as calls:
-        report = await settle_all(await runtime())
+        report = await settle_all(parts)
+    seconds = time.perf_counter() - started
     made = ", ".join(f"{count:,} {kind} calls" for kind, count in sorted(calls.items()))
-    print(f"{what}: {report.objects:,} objects in {report.seconds:.1f} s, {made}, {dict(report.outcomes)}", flush=True)
+    print(f"{what}: {report.objects:,} objects in {seconds:.1f} s, {made}, {dict(report.outcomes)}", flush=True)
 
 
 async def sweeps() -> None:
