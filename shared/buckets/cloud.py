@@ -26,7 +26,7 @@ from shared.buckets import (
     Unreadable,
 )
 from shared.buckets.metadata_file import MAX_BYTES, parse_metadata
-from shared.failures import Misconfigured
+from shared.failures import Misconfigured, Transient
 from shared.names import MAX_NAME_BYTES, METADATA_SUFFIX, described_by, name_problem
 
 T = TypeVar("T")
@@ -126,10 +126,14 @@ class CloudBucket(ABC):
 
     async def _every(self, prefix: str) -> AsyncIterator[ObjectInfo]:
         token: str | None = None
+        last: str | None = None
         while True:
             page, token = await self._run(self._page, prefix, token)
+            if last is not None and page and page[0].name <= last:
+                raise Transient(f"The listing of bucket {self.bucket!r} does not go on after {last!r}.")
             for info in page:
                 yield info
+            last = page[-1].name if page else last
             if not token:
                 return
 
