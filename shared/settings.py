@@ -46,6 +46,7 @@ def _queue_address(value: str) -> str:
 
 def _notify_address(value: str) -> str:
     parts = urlsplit(value)
+    _ = parts.port  # a ValueError where it is none
     named = parts.netloc and ((parts.scheme == "pubsub" and parts.path.strip("/")) or parts.scheme in ("http", "https"))
     if value == "" or named:
         return value

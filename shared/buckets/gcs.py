@@ -18,7 +18,7 @@ from google.cloud import storage
 from google.cloud.storage.exceptions import DataCorruption
 from google.cloud.storage.retry import DEFAULT_RETRY
 
-from shared.buckets import MetadataValue, ObjectInfo, ObjectNotFound, PreconditionFailed
+from shared.buckets import MetadataValue, ObjectInfo, ObjectNotFound, PreconditionFailed, Unreadable
 from shared.buckets.cloud import CONNECT_TIMEOUT, READ_TIMEOUT, THREADS, CloudBucket, Page, Sink
 from shared.failures import Misconfigured, Transient
 
@@ -82,6 +82,10 @@ class CloudStorageBucket(CloudBucket):
             blob.download_to_file(sink, timeout=TIMEOUT, retry=RETRY)
         except exceptions.NotFound as error:
             raise ObjectNotFound(name) from error
+        except exceptions.BadRequest as error:
+            if "customer-supplied encryption key" not in str(error):
+                raise
+            raise Unreadable("The object can only be read with the key of who encrypted it.") from error
         return str(blob.generation)
 
     def _upload(self, name: str, file: IO[bytes], size: int, if_generation: str | None) -> ObjectInfo:

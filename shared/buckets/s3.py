@@ -42,6 +42,8 @@ PASSING = {
     "RequestLimitExceeded",
     "OperationAborted",
 }
+OTHERS_KEY = {"400", "BadRequest", "InvalidRequest"}
+"""The answers for an object that only its writer's key opens (SSE-C); a HEAD's has no body to name the error."""
 BROKEN = (ConnectionError, HTTPClientError, IncompleteReadError, ChecksumError, FlexibleChecksumError)
 """What cut an answer short, or damaged it."""
 
@@ -61,10 +63,12 @@ class S3Bucket(CloudBucket):
         try:
             found = self._client.head_object(Bucket=self.bucket, Key=self._key(name))
         except ClientError as error:
-            if _code(error) not in NOT_THERE:
+            if _code(error) in NOT_THERE:
+                self._missing(name)
+                return None
+            if _code(error) not in OTHERS_KEY:
                 raise
-            self._missing(name)
-            return None
+            return next((info for info in self._page(name, None, 1)[0] if info.name == name), None)
         return ObjectInfo(
             name=name,
             generation=_generation(found),
@@ -80,6 +84,8 @@ class S3Bucket(CloudBucket):
         except ClientError as error:
             if _code(error) in NOT_THERE:
                 raise ObjectNotFound(name) from error
+            if _code(error) in OTHERS_KEY:
+                raise Unreadable("The object can only be read with the key of who encrypted it.") from error
             if _code(error) == "InvalidObjectState":
                 raise Unreadable(
                     "The object is in an archive of S3. Restore it, then have it indexed again."

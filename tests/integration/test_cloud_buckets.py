@@ -773,3 +773,32 @@ async def test_writes_of_one_object_keep_a_second_between_them(
         await bucket.put("record", b"2", if_generation=ABSENT)
     await bucket.aclose()
     assert [seconds > 900 for seconds in waited] == [False, False, True, True]
+
+
+async def test_an_object_that_only_its_writer_s_key_opens_is_no_reason_to_stop(monkeypatch: pytest.MonkeyPatch) -> None:
+    listed = (
+        "<ListBucketResult><Contents><Key>x.md</Key><LastModified>2026-01-01T00:00:00.000Z</LastModified>"
+        '<ETag>"e1"</ETag><Size>9</Size></Contents></ListBucketResult>'
+    )
+
+    def amazon(request: Request) -> Answer:
+        if "list-type" in request.path:
+            return Answer(200, listed.encode())
+        code = "NoSuchKey" if "metadata.json" in request.path else "InvalidRequest"
+        return Answer(404 if code == "NoSuchKey" else 400, refusal_of("s3", code))
+
+    def google(request: Request) -> Answer:
+        return Answer(400, b"The target object is encrypted by a customer-supplied encryption key.")
+
+    for scheme, answer in (("s3", amazon), ("gs", google)):
+        with answering(answer) as url:
+            leading_to(url, monkeypatch)
+            bucket = open_bucket(f"{scheme}://documents")
+            if scheme == "s3":
+                info = await bucket.stat("x.md")
+                assert info is not None
+                assert (info.generation, info.size) == ("e1", 9)
+            with pytest.raises(Unreadable, match="key of who encrypted it"):
+                await read(bucket, "x.md")
+            await bucket.aclose()
+    gc.collect()

@@ -53,6 +53,7 @@ def test_the_guide_s_settings_pass_through(monkeypatch: pytest.MonkeyPatch) -> N
         ("TEMPERATURE", "3", "TEMPERATURE: got '3'; Input should be less than or equal to 2"),
         ("ENVIRONMENT", "staging", "'production' or 'development'"),
         ("GEMINI_BASE_URL", "localhost:9000", "takes an http:// or https:// address, or emulator:"),
+        ("NOTIFY_URL", "https://example.com:port/", "NOTIFY_URL: got 'https://example.com:port/'; Port could not be"),
         ("DOCUMENTS_URL", "ftp://x", "takes gs://BUCKET/PREFIX, s3://BUCKET/PREFIX, the path of a folder"),
     ],
 )
