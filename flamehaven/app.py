@@ -16,7 +16,8 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Match
 
-from flamehaven import documents, openapi, stores, uploads
+from flamehaven import documents, keys, openapi, stores, uploads
+from flamehaven.access import READERS, OpenDoor, guarded, open_door
 from flamehaven.deliveries import Deliveries
 from flamehaven.intake import Accepted, largest_file
 from flamehaven.pump import Pump
@@ -31,6 +32,7 @@ from functions.ingest.models import SweepReport, SweepRequest
 from functions.ingest.worker import settle, settle_event
 from functions.search.main import search
 from functions.search.models import SearchRequest
+from shared.access import Scope
 from shared.buckets.directory import DirectoryBucket
 from shared.http import configure_once, endpoint
 from shared.logs import product_version
@@ -47,7 +49,8 @@ QUEUE_PAUSE = 10.0
 def create_app(*, watch: bool = True) -> FastAPI:
     """The ASGI app; it opens nothing before its lifespan starts.
 
-    Without `watch` it neither watches the documents folder nor sweeps, and sees only to what comes over its routes.
+    Without `watch` it neither watches the documents folder nor sweeps, and sees only to what comes over its routes from
+    this process, which needs no key.
     """
     configure_once()
     lifespan = partial(_lifespan, watch=watch)
@@ -62,13 +65,15 @@ def create_app(*, watch: bool = True) -> FastAPI:
 def _add_routes(app: FastAPI) -> None:
     gives, takes_path, takes_query = openapi.gives, openapi.takes_path, openapi.takes_query
 
-    def add(path: str, method: str, handler: Any, *described: Described) -> None:
+    def add(path: str, method: str, handler: Any, *described: Described, scopes: tuple[Scope, ...] = ()) -> None:
         extra = {key: value for part in described for key, value in part.items()}
+        if scopes:
+            extra |= openapi.takes_key(extra["responses"])
         extra["parameters"] = [parameter for part in described for parameter in part.get("parameters", [])]
         name = f"{handler.__name__}_{method.lower()}" if handler is search else handler.__name__
         app.add_api_route(
             path,
-            handler,
+            guarded(handler, *scopes) if scopes else handler,
             methods=[method],
             status_code=int(next(iter(extra["responses"]))),
             response_model=None,
@@ -76,35 +81,45 @@ def _add_routes(app: FastAPI) -> None:
             openapi_extra=extra,
         )
 
+    search_, upload, manage, admin = ((scope,) for scope in Scope)
     answer = openapi.gives_search(errors=(400, 404, 409, 422, 502, 503))
-    add("/api/search", "GET", search, takes_query(SearchRequest, {"query": "q"}), answer)
-    add("/api/search", "POST", search, openapi.takes_json(SearchRequest), answer)
+    add("/api/search", "GET", search, takes_query(SearchRequest, {"query": "q"}), answer, scopes=search_)
+    add("/api/search", "POST", search, openapi.takes_json(SearchRequest), answer, scopes=search_)
 
     kept = openapi.gives_accepted(Accepted, errors=(400, 413, 422, 503))
     several = openapi.gives_accepted(uploads.AcceptedFiles, errors=(400, 413, 422, 503))
-    add("/api/upload/single", "POST", uploads.upload_single, openapi.takes_form("file"), kept)
-    add("/api/upload/multiple", "POST", uploads.upload_multiple, openapi.takes_form("files", several=True), several)
+    form, forms = openapi.takes_form("file"), openapi.takes_form("files", several=True)
+    add("/api/upload/single", "POST", uploads.upload_single, form, kept, scopes=upload)
+    add("/api/upload/multiple", "POST", uploads.upload_multiple, forms, several, scopes=upload)
 
     document, named = "/api/documents/{object:object}", takes_path("object")
     page = gives(documents.DocumentPage, errors=(422, 503))
-    add("/api/documents", "GET", documents.list_documents, takes_query(documents.DocumentQuery), page)
+    add("/api/documents", "GET", documents.list_documents, takes_query(documents.DocumentQuery), page, scopes=READERS)
     changed = gives(documents.DocumentChange, 202, errors=(404, 503))
-    add(f"{document}/retry", "POST", documents.retry_document, named, changed)
-    add(document, "GET", documents.get_document, named, gives(documents.Document, errors=(404, 503)))
-    add(document, "PUT", documents.put_document, named, openapi.takes_bytes(), kept)
-    add(document, "DELETE", documents.delete_document, named, changed)
+    add(f"{document}/retry", "POST", documents.retry_document, named, changed, scopes=manage)
+    found = gives(documents.Document, errors=(404, 503))
+    add(document, "GET", documents.get_document, named, found, scopes=READERS)
+    add(document, "PUT", documents.put_document, named, openapi.takes_bytes(), kept, scopes=upload)
+    add(document, "DELETE", documents.delete_document, named, changed, scopes=manage)
 
     store, named = "/api/stores/{store}", takes_path("store")
-    add("/api/stores", "GET", stores.list_stores, gives(stores.StoreList, errors=(503,)))
+    add("/api/stores", "GET", stores.list_stores, gives(stores.StoreList, errors=(503,)), scopes=READERS)
     made = gives(stores.StoreMade, 201, also=200, errors=(400, 422, 503))
-    add("/api/stores", "POST", stores.make_store, openapi.takes_json(stores.StoreRequest), made)
+    add("/api/stores", "POST", stores.make_store, openapi.takes_json(stores.StoreRequest), made, scopes=manage)
     emptied = gives(stores.StoreChange, errors=(400, 404, 409, 422, 503))
-    add(store, "DELETE", stores.delete_store, named, takes_query(stores.StoreDeletion), emptied)
+    add(store, "DELETE", stores.delete_store, named, takes_query(stores.StoreDeletion), emptied, scopes=manage)
     renewed = gives(stores.StoreChange, 202, errors=(400, 404, 503))
-    add(f"{store}/reindex", "POST", stores.reindex_store, named, renewed)
+    add(f"{store}/reindex", "POST", stores.reindex_store, named, renewed, scopes=manage)
 
     swept = gives(SweepReport, errors=(422, 503))
-    add("/api/reconcile", "POST", sweep, takes_query(SweepRequest), swept)
+    add("/api/reconcile", "POST", sweep, takes_query(SweepRequest), swept, scopes=admin)
+
+    key, named = "/api/admin/keys/{id}", takes_path("id")
+    add("/api/admin/keys", "GET", keys.list_keys, gives(keys.KeyList, errors=(503,)), scopes=admin)
+    made = gives(keys.NewKey, 201, errors=(422, 503))
+    add("/api/admin/keys", "POST", keys.create_key, openapi.takes_json(keys.KeyRequest), made, scopes=admin)
+    add(key, "DELETE", keys.revoke_key, named, gives(keys.Key, errors=(404, 503)), scopes=admin)
+
     add("/health", "GET", health, gives(Health, also=503))
     app.add_api_route("/health/live", health, methods=["GET"], response_model=None, operation_id="liveness")
     app.add_api_route("/", _about, methods=["GET"], response_model=None, operation_id="about")
@@ -147,6 +162,7 @@ def _methods_of(request: Request) -> set[str]:
 async def _lifespan(app: FastAPI, *, watch: bool) -> AsyncIterator[None]:
     parts = await runtime()
     pump = app.state.pump = Pump(partial(settle, parts))
+    app.state.door = await asyncio.to_thread(open_door, parts) if watch else OpenDoor()
     async with contextlib.AsyncExitStack() as stack:
         stack.push_async_callback(close_runtime)
         await stack.enter_async_context(_running(pump.run(), "pump"))
@@ -203,5 +219,6 @@ def _openapi(app: FastAPI) -> dict[str, Any]:
     if app.openapi_schema is None:
         document = FastAPI.openapi(app)
         document.setdefault("components", {}).setdefault("schemas", {}).update(openapi.components())
+        document["components"]["securitySchemes"] = openapi.SECURITY
         app.openapi_schema = document
     return app.openapi_schema

@@ -19,6 +19,7 @@ from urllib.parse import quote
 import httpx2
 from pydantic import BaseModel, ConfigDict, ValidationError
 
+from flamehaven.keys import Key, KeyList, NewKey
 from functions.ingest.models import SweepReport
 from functions.search.models import Retracted, SearchAnswer, Text
 from shared.names import name_problem, store_problem
@@ -211,6 +212,18 @@ class Client:
         changed = await self._call("POST", path, StoreChange, seconds=SWEEP_SECONDS)
         await self.finish()
         return changed
+
+    async def keys(self) -> KeyList:
+        """Every API key, revoked and expired ones too."""
+        return await self._call("GET", "api/admin/keys", KeyList)
+
+    async def create_key(self, asked: dict[str, Any]) -> NewKey:
+        """Make an API key: a JSON body of `api/admin/keys`."""
+        return await self._call("POST", "api/admin/keys", NewKey, json=asked)
+
+    async def revoke_key(self, key_id: str) -> Key:
+        """End an API key."""
+        return await self._call("DELETE", f"api/admin/keys/{quote(key_id, safe='')}", Key)
 
     async def reconcile(self, *, store: str | None, dry_run: bool, yes: bool) -> SweepReport:
         """Compare the bucket and the index, and repair where they differ; with `yes` however much that takes out."""

@@ -22,6 +22,7 @@ from flamehaven.intake import (
     seconds_to_wait,
 )
 from functions.ingest.worker import renew
+from shared.access import caller, check_store
 from shared.buckets import MetadataValue, ObjectInfo
 from shared.errors import ServiceError
 from shared.gemini.mime import mime_type_of, suffix_of
@@ -85,6 +86,8 @@ class DocumentChange(BaseModel):
 async def list_documents(request: Request) -> Response:
     """List the documents of the bucket, a page at a time."""
     asked, parts = read_query(request, DocumentQuery), await runtime()
+    if asked.store is not None:
+        check_store(asked.store)
     page = await _page(parts, asked)
     more = page.pop().object if len(page) > asked.page_size else None
     answer = DocumentPage(
@@ -179,6 +182,7 @@ async def _page(parts: Runtime, asked: DocumentQuery) -> list[Document]:
 def _wanted(name: str, asked: DocumentQuery) -> bool:
     return (
         is_document(name)
+        and caller.get().sees(store_of(name))
         and asked.store in (None, store_of(name))
         and asked.type in (None, suffix_of(name).removeprefix("."))
         and (asked.page_token is None or name > asked.page_token)
@@ -206,7 +210,9 @@ def _name(request: Request) -> str:
         unquote(request.scope["raw_path"].decode("ascii"), errors="strict")
     except UnicodeDecodeError:
         raise ServiceError("INVALID_FILENAME", "The name in the path is not valid UTF-8.") from None
-    return str(request.path_params["object"])
+    name = str(request.path_params["object"])
+    check_store(store_of(name))
+    return name
 
 
 async def _existing(parts: Runtime, request: Request) -> ObjectInfo:

@@ -12,6 +12,7 @@ from starlette.requests import Request
 
 from flamehaven.pump import Pump
 from functions.ingest.acceptance import GEMINI_MAX_BYTES, refusal
+from shared.access import check_store
 from shared.buckets import InvalidObjectName, ObjectInfo
 from shared.buckets.metadata_file import MAX_BYTES, parse_metadata
 from shared.errors import ServiceError
@@ -75,6 +76,7 @@ async def keep(
     `size` is what its sender says, in bytes. Raises ServiceError, and keeps nothing, for a name, a type or a size that
     cannot be.
     """
+    check_store(store_of(name))
     if problem := object_problem(name):
         raise ServiceError("INVALID_FILENAME", problem)
     _check(name, 1 if size is None else size, parts)
@@ -86,6 +88,7 @@ async def keep(
 async def keep_metadata(parts: Runtime, pump: Pump, name: str, data: AsyncIterable[bytes]) -> ObjectInfo:
     """Keep the metadata file `name`, and have the document that it describes indexed with it. Raises ServiceError."""
     document = described_by(name)
+    check_store(store_of(document))
     if problem := object_problem(document):
         raise ServiceError("INVALID_FILENAME", problem)
     content = bytearray()

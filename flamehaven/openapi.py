@@ -10,6 +10,7 @@ from pydantic.json_schema import models_json_schema
 
 from flamehaven.documents import Document, DocumentChange, DocumentPage
 from flamehaven.intake import Accepted
+from flamehaven.keys import Key, KeyList, KeyRequest, NewKey
 from flamehaven.stores import StoreChange, StoreList, StoreMade, StoreRequest
 from flamehaven.uploads import AcceptedFiles
 from functions.health.readiness import Health
@@ -29,7 +30,7 @@ class ErrorBody(BaseModel):
 
 
 REF = "#/components/schemas/{model}"
-REQUESTS: list[type[BaseModel]] = [SearchRequest, StoreRequest]
+REQUESTS: list[type[BaseModel]] = [KeyRequest, SearchRequest, StoreRequest]
 ANSWERS: list[type[BaseModel]] = [
     Accepted,
     AcceptedFiles,
@@ -38,6 +39,9 @@ ANSWERS: list[type[BaseModel]] = [
     DocumentPage,
     ErrorBody,
     Health,
+    Key,
+    KeyList,
+    NewKey,
     Retracted,
     SearchAnswer,
     StoreChange,
@@ -46,6 +50,9 @@ ANSWERS: list[type[BaseModel]] = [
     SweepReport,
     Text,
 ]
+
+
+SECURITY = {"key": {"type": "http", "scheme": "bearer", "description": "An API key, or the admin key."}}
 
 
 def components() -> dict[str, Any]:
@@ -62,6 +69,12 @@ def gives(
     answer = _content(model, (model.__doc__ or "").split("\n")[0])
     refused = {str(code): _content(ErrorBody, "See `error` and `message`.") for code in errors}
     return {"responses": {**{str(code): answer for code in (status, also) if code}, **refused}}
+
+
+def takes_key(responses: dict[str, Any]) -> dict[str, Any]:
+    """`security`, and the answers to those without the right key beside the others."""
+    refused = {str(code): _content(ErrorBody, "See `error` and `message`.") for code in (401, 403)}
+    return {"security": [{"key": []}], "responses": {**responses, **refused}}
 
 
 def gives_accepted(model: type[BaseModel], *, errors: tuple[int, ...]) -> dict[str, Any]:

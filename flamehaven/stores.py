@@ -12,6 +12,7 @@ from starlette.responses import JSONResponse, Response
 
 from flamehaven.documents import delete_object, objects_of, status_of
 from functions.ingest.worker import renew
+from shared.access import caller, check_store
 from shared.buckets import ObjectInfo
 from shared.errors import ServiceError
 from shared.http import endpoint
@@ -82,11 +83,12 @@ class StoreChange(BaseModel):
 @endpoint
 async def list_stores(request: Request) -> Response:
     """List the stores: the folders of the bucket, and those that were made and hold nothing."""
-    parts = await runtime()
-    stores = {record.store: StoreSummary(resource=record.resource) for record in await parts.stores.all()}
+    parts, sees = await runtime(), caller.get().sees
+    known = [record for record in await parts.stores.all() if sees(record.store)]
+    stores = {record.store: StoreSummary(resource=record.resource) for record in known}
     record_of = await parts.records.snapshot()
     async for info in parts.documents.list():
-        if is_document(info.name):
+        if is_document(info.name) and sees(store_of(info.name)):
             await _count(stores.setdefault(store_of(info.name), StoreSummary(resource=None)), info, record_of)
     answer = StoreList(count=len(stores), stores=dict(sorted(stores.items())), request_id=request_id.get() or "")
     return JSONResponse(answer.model_dump())
@@ -171,6 +173,7 @@ async def _for_each(objects: list[ObjectInfo], act: Callable[[ObjectInfo], Await
 
 
 def _check(store: str) -> None:
+    check_store(store)
     if problem := store_problem(store):
         raise ServiceError("INVALID_FILENAME", problem)
 

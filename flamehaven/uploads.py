@@ -16,6 +16,7 @@ from starlette.responses import JSONResponse, Response
 
 from flamehaven.intake import Accepted, accepted, applied, content_length, keep, largest_file, seconds_to_wait
 from flamehaven.pump import Pump
+from shared.access import check_store
 from shared.buckets import ObjectInfo
 from shared.errors import ServiceError
 from shared.failures import Misconfigured
@@ -117,6 +118,7 @@ def _store(form: FormData) -> str:
         raise ServiceError("VALIDATION_ERROR", "`store` is a name, not a file.")
     if problem := store_problem(store):
         raise ServiceError("INVALID_FILENAME", problem)
+    check_store(store)
     return store
 
 

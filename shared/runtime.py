@@ -14,6 +14,7 @@ from shared.answers import AnswerCache
 from shared.buckets import ABSENT, Bucket, PreconditionFailed
 from shared.buckets.directory import DirectoryBucket
 from shared.content import clear_left
+from shared.keys import Keys
 from shared.notices import Notices
 from shared.records import Records
 from shared.settings import Settings, settings
@@ -39,6 +40,7 @@ class Runtime:
     answers: AnswerCache[Any]
     unfinished: Unfinished
     notices: Notices
+    keys: Keys
     uploads: asyncio.Semaphore
     """Held while a document is fetched and sent to Gemini."""
     deployment: str
@@ -92,6 +94,7 @@ async def open_runtime(settings: Settings) -> Runtime:
         answers=AnswerCache(state, ttl=settings.cache_ttl_sec, size=settings.cache_max_size),
         unfinished=Unfinished(state),
         notices=Notices(state, settings),
+        keys=Keys(state),
         uploads=asyncio.Semaphore(settings.parallel_uploads),
         deployment=deployment,
         backend=backend,

@@ -94,6 +94,11 @@ class Settings(BaseSettings):
         "change of any document ends all kept answers at once. Needs `STATE_URL` to be a folder.",
     )
     cache_max_size: int = Field(1024, ge=1, description="How many answers are kept.")
+    flamehaven_admin_key: SecretStr = Field(
+        SecretStr(""),
+        description="The key that may do everything, or the path of its file. Empty: in production the first start "
+        "makes one in `DATA_DIR/admin.key`; in development nobody on the same machine needs one before a key is made.",
+    )
     environment: Environment = Field(
         "production", description="`production` or `development`; development needs no key and logs for people."
     )

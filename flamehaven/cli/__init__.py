@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from flamehaven.cli import dead_letters, documents, stores
+from flamehaven.cli import dead_letters, documents, keys, stores
 from flamehaven.cli.config import config
 from flamehaven.cli.ingest import ingest
 from flamehaven.cli.reconcile import reconcile
@@ -29,6 +29,7 @@ app.add_typer(documents.app, name="documents")
 app.add_typer(stores.app, name="stores")
 app.command()(reconcile)
 app.add_typer(dead_letters.app, name="dead-letters")
+app.add_typer(keys.app, name="keys")
 app.command()(config)
 app.command()(serve)
 app.command()(emulator)

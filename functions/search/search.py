@@ -11,6 +11,7 @@ from urllib.parse import quote, urlsplit
 from google.genai import types
 
 from functions.search.models import Citation, Retracted, SearchAnswer, SearchRequest, Source, Text, Usage
+from shared.access import check_store
 from shared.errors import ServiceError
 from shared.failures import Permanent
 from shared.gemini.grounding import Grounded, Passage, Support, gathered, read_grounding, text_of
@@ -56,6 +57,8 @@ async def prepare(runtime: Runtime, request: SearchRequest, request_id: str) -> 
     if not request.query:
         raise ServiceError("EMPTY_SEARCH_QUERY", "The question is empty. Put it into `query` (or `q`).")
     stamp = await runtime.answers.stamp()
+    for store in request.every_store:
+        check_store(store)
     resources = {store: await _resource(runtime, store) for store in request.every_store}
     asked = Prepared(
         request=request,

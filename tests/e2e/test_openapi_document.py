@@ -20,11 +20,13 @@ EXCLUDED = [
 
 @pytest.fixture
 def server(tmp_path: Path) -> Iterator[Server]:
-    with flamehaven(tmp_path, MAX_FILE_SIZE_MB="1") as client:
+    with flamehaven(tmp_path, MAX_FILE_SIZE_MB="1", FLAMEHAVEN_ADMIN_KEY=ADMIN_KEY) as client:
+        client.headers["Authorization"] = f"Bearer {ADMIN_KEY}"
         client.put("/api/documents/0/0.md", content="The zeroth document.", headers={"Prefer": "wait=20"})
         yield client
 
 
+ADMIN_KEY = "the-admin-key-of-this-test"
 EVERY_PHASE = "examples,coverage,fuzzing,stateful"
 
 
@@ -35,11 +37,12 @@ def test_no_request_breaks_the_server_or_its_schema(server: Server, tmp_path: Pa
     command = [
         *(sys.executable, "-m", "schemathesis.cli", "run", f"{server.base_url}/openapi.json"),
         *("--max-examples", str(examples), "--phases", phases, "--continue-on-failure"),
+        *("-H", f"Authorization: Bearer {ADMIN_KEY}"),
         *("--exclude-checks", ",".join(EXCLUDED), "--suppress-health-check", "all", "--seed", "1", "--no-color"),
     ]
     done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=500, check=False)
     assert done.returncode == 0, done.stdout[-6000:] + done.stderr[-2000:]
-    assert "17 selected / 17 total" in done.stdout
+    assert "20 selected / 20 total" in done.stdout
     assert server.get("/health").status_code == 200
 
 

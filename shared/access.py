@@ -1,0 +1,53 @@
+"""Who asks, and what they may see and do. What decides that is the server's (`flamehaven/access.py`) or the platform's.
+
+Sources of what is refused how: RFC 9110, sections 15.5.2 and 15.5.4; RFC 6750, section 3.
+"""
+
+from __future__ import annotations
+
+from contextvars import ContextVar
+from dataclasses import dataclass
+from enum import StrEnum
+
+from shared.errors import ServiceError
+
+
+class Scope(StrEnum):
+    """What a key can be for."""
+
+    SEARCH = "search"
+    UPLOAD = "upload"
+    MANAGE = "manage"
+    """Deletes and re-indexes documents, makes and deletes stores."""
+    ADMIN = "admin"
+    """Everything, and keys."""
+
+
+@dataclass(frozen=True, slots=True)
+class Caller:
+    """Somebody who may do something; `stores` are all that exist for them, None for every store."""
+
+    id: str
+    scopes: frozenset[Scope]
+    stores: frozenset[str] | None = None
+
+    def may(self, *scopes: Scope) -> bool:
+        """Whether the caller has one of the scopes; an admin has all."""
+        return Scope.ADMIN in self.scopes or not self.scopes.isdisjoint(scopes)
+
+    def sees(self, store: str) -> bool:
+        """Whether the store exists for the caller."""
+        return self.stores is None or store in self.stores
+
+
+ANYBODY = Caller("anybody", frozenset({Scope.ADMIN}))
+"""Who asks where something else has checked already: the functions' platform, or the machine itself."""
+
+caller: ContextVar[Caller] = ContextVar("caller", default=ANYBODY)
+"""Who sent the request that is being answered."""
+
+
+def check_store(store: str) -> None:
+    """Raise ServiceError (PERMISSION_DENIED) where the caller has no business in a store, whether it exists or not."""
+    if not caller.get().sees(store):
+        raise ServiceError("PERMISSION_DENIED", f"This key is not for store {store!r}.")
