@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import tempfile
 from pathlib import Path
 from typing import Annotated
 
@@ -21,12 +23,9 @@ def serve() -> None:
     except ServiceError as error:
         typer.echo(f"flamehaven: {error.message}", err=True)
         raise typer.Exit(2) from None
-    try:
-        found.data_dir.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        problem = f"DATA_DIR: got {str(found.data_dir)!r}; it takes a folder that can be written ({error.strerror})."
+    if problem := _data_dir_problem(found.data_dir):
         typer.echo(f"flamehaven: {problem}", err=True)
-        raise typer.Exit(2) from None
+        raise typer.Exit(2)
     configure_logging(found)
     uvicorn.run(
         "flamehaven.app:create_app",
@@ -39,6 +38,20 @@ def serve() -> None:
         server_header=False,
         timeout_graceful_shutdown=10,
     )
+
+
+def _data_dir_problem(folder: Path) -> str | None:
+    """Why the data folder cannot be used, with the command that mends it, or None where it can."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        tempfile.TemporaryFile(dir=folder).close()
+    except OSError as error:
+        owner = f"-o {os.getuid()} -g {os.getgid()}"
+        return (
+            f"DATA_DIR: got {str(folder)!r}, which user {os.getuid()} cannot write ({error.strerror}). Mend that with "
+            f"`install -d {owner} FOLDER`; for a container, FOLDER is the one that is mounted."
+        )
+    return None
 
 
 def emulator(
@@ -63,7 +76,6 @@ def emulator(
 
     Any program that speaks to the Gemini API can use it.
     """
-    import tempfile
     from contextlib import ExitStack
 
     import uvicorn
