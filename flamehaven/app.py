@@ -19,7 +19,9 @@ from starlette.routing import Match
 from flamehaven import documents, keys, openapi, stores, uploads
 from flamehaven.access import READERS, OpenDoor, guarded, open_door
 from flamehaven.deliveries import Deliveries
+from flamehaven.headers import SecurityHeaders
 from flamehaven.intake import Accepted, largest_file
+from flamehaven.pages import add_pages
 from flamehaven.pump import Pump
 from flamehaven.queues import open_queue
 from flamehaven.sole import sole
@@ -54,10 +56,14 @@ def create_app(*, watch: bool = True) -> FastAPI:
     """
     configure_once()
     lifespan = partial(_lifespan, watch=watch)
-    app = FastAPI(title="Flamehaven FileSearch", version=product_version(), lifespan=lifespan)
+    app = FastAPI(
+        title="Flamehaven FileSearch", version=product_version(), lifespan=lifespan, docs_url=None, redoc_url=None
+    )
+    app.add_middleware(SecurityHeaders)
     app.add_exception_handler(HTTPException, _refuse)
     app.add_exception_handler(Exception, _refuse)
     _add_routes(app)
+    add_pages(app)
     app.openapi = partial(_openapi, app)  # type: ignore[method-assign]  # FastAPI's documented way to extend it
     return app
 

@@ -1,0 +1,71 @@
+"""What browsers get: headers on every answer, and a page at /docs that needs no other host."""
+
+from __future__ import annotations
+
+import re
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from tests.servers import Server
+
+ANSWERS = [
+    ("GET", "/", 200),
+    ("GET", "/health", 200),
+    ("GET", "/docs", 200),
+    ("GET", "/docs/swagger-ui-bundle.js", 200),
+    ("GET", "/openapi.json", 200),
+    ("GET", "/api/documents", 200),
+    ("GET", "/api/search", 422),
+    ("GET", "/nowhere", 404),
+    ("PATCH", "/api/stores", 405),
+    ("GET", "/api/search?q=x&store=nowhere", 404),
+]
+
+
+@pytest.mark.parametrize(("method", "path", "status"), ANSWERS)
+def test_every_answer_says_what_browsers_may_do_with_it(server: Server, method: str, path: str, status: int) -> None:
+    answer = server.request(method, path)
+    assert answer.status_code == status
+    assert answer.headers["x-content-type-options"] == "nosniff"
+    assert answer.headers["x-frame-options"] == "DENY"
+    assert answer.headers["referrer-policy"] == "no-referrer"
+    assert "frame-ancestors 'none'" in answer.headers["content-security-policy"]
+    assert "max-age=" in answer.headers["strict-transport-security"]
+    assert ("max-age" if "swagger" in path else "no-store") in answer.headers["cache-control"]
+    assert not answer.headers.keys() & {"server", "x-powered-by", "access-control-allow-origin"}
+    is_page = answer.headers["content-type"].startswith("text/html")
+    assert ("script-src 'self'" in answer.headers["content-security-policy"]) is is_page
+
+
+def test_a_page_of_another_origin_may_not_read_answers(server: Server) -> None:
+    asked = {"Origin": "https://elsewhere.example", "Access-Control-Request-Method": "POST"}
+    answer = server.request("OPTIONS", "/api/search", headers=asked)
+    assert not [name for name in answer.headers if name.startswith("access-control")]
+
+
+def test_the_page_loads_only_what_is_served_here(server: Server) -> None:
+    page = server.get("/docs")
+    addresses = re.findall(r'(?:src|href)="([^"]+)"', page.text)
+    assert len(addresses) == 4
+    for address in addresses:
+        assert server.get(f"/{address}").status_code == 200, address
+    assert "<script>" not in page.text
+
+
+@pytest.mark.slow
+def test_a_browser_shows_every_route(server: Server, tmp_path: Path) -> None:
+    browser = shutil.which("chromium") or shutil.which("google-chrome")
+    if browser is None:
+        pytest.skip("NOT CHECKED: /docs in a browser; no chromium is installed")
+    quiet = ("--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking", "--disable-sync")
+    profile = (f"--user-data-dir={tmp_path}", "--no-sandbox", "--disable-component-update")
+    look = ("--headless", "--enable-logging=stderr", "--virtual-time-budget=10000", "--dump-dom")
+    done = subprocess.run(
+        (browser, *look, *quiet, *profile, f"{server.base_url}/docs"), capture_output=True, text=True, timeout=90
+    )
+    for path in server.get("/openapi.json").json()["paths"]:
+        assert f'data-path="{path}"' in done.stdout, path
+    assert "Content Security Policy" not in done.stderr
