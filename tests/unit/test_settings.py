@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import pytest
@@ -102,3 +103,21 @@ def test_places_default_to_the_data_folder(monkeypatch: pytest.MonkeyPatch) -> N
     assert (found.documents_place, found.state_place) == ("/srv/data/documents", "/srv/data/state")
     monkeypatch.setenv("DOCUMENTS_URL", "/data/documents")
     assert load_settings().documents_place == "/data/documents"
+
+
+def test_the_example_of_a_production_environment_holds_settings_that_are_taken(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    lines = (TABLE.parents[1] / ".env.production.example").read_text().splitlines()
+    given = [line.removeprefix("#").partition("=") for line in lines if re.match(r"#?[A-Z_]+=", line)]
+    assert len(given) > 10
+    for name, _, value in given:
+        assert name.lower() in Settings.model_fields, name
+        if value.startswith("/etc/secrets/"):
+            value = str(tmp_path / value.rpartition("/")[2])
+            Path(value).write_text("secret")
+        monkeypatch.setenv(name, value)
+    found = load_settings()
+    assert found.key() == "secret"
+    for name in ("GEMINI_PROJECT", "DEFAULT_MODEL", "MAX_FILE_SIZE_MB", "LOG_LEVEL", "WORKERS"):
+        assert f"#{name}={Settings.model_fields[name.lower()].default}" in lines
