@@ -99,7 +99,8 @@ def build(folder: Path) -> None:
     missing = [tool for tool in ("buildah", "podman", "runc") if shutil.which(tool) is None]
     if missing or os.getuid() != 0 or platform.system() != "Linux":
         pytest.skip(f"NOT CHECKED: the image; this takes root and {', '.join(missing) or 'Linux'}")
-    if subprocess.run(("buildah", "pull", BASE), env={**os.environ, **STORAGE}, capture_output=True).returncode:
+    pulling = ("timeout", "300", "buildah", "pull", "--retry", "1", BASE)
+    if subprocess.run(pulling, env={**os.environ, **STORAGE}, capture_output=True).returncode:
         make_base(folder / "base")
     mounted = [path for path in ("/etc/pip.conf", "/etc/ssl/certs") if Path(path).exists()]
     volumes = [word for path in mounted for word in ("-v", f"{path}:{path}:ro")]
