@@ -10,13 +10,15 @@ import os
 import secrets
 import tempfile
 from collections.abc import Awaitable, Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Protocol
 
 from starlette.requests import Request
 from starlette.responses import Response
 
-from shared.access import ANYBODY, Caller, Scope, caller
+from flamehaven.limits import Kind, Limits, address_of
+from shared.access import ANYBODY, Caller, NoBudget, Scope, budget, caller
 from shared.errors import ServiceError
 from shared.http import endpoint
 from shared.runtime import Runtime
@@ -55,7 +57,7 @@ class Door:
         """Who sent a request. Raises ServiceError (INVALID_API_KEY)."""
         given = _key_of(request)
         if given is None and self._parts.settings.environment == "development" and await self._is_open(request):
-            return ANYBODY
+            return replace(ANYBODY, id=address_of(_host_of(request)))
         if given is not None:
             admin = self._admin_key.value()
             if admin and hmac.compare_digest(admin.encode(), given.encode()):
@@ -71,7 +73,7 @@ class Door:
 
     async def _is_open(self, request: Request) -> bool:
         nobody_has_a_key = not self._admin_key.value() and not await self._parts.keys.any()
-        return nobody_has_a_key and request.client is not None and _is_loopback(request.client.host)
+        return nobody_has_a_key and _is_loopback(_host_of(request))
 
 
 def open_door(parts: Runtime) -> Door:
@@ -89,25 +91,50 @@ def open_door(parts: Runtime) -> Door:
     return Door(parts, SecretSource(str(path) if path.exists() else ""))
 
 
-def guarded(handler: Handler, *scopes: Scope) -> Handler:
-    """Let only callers to a handler who have one of the scopes."""
+def guarded(handler: Handler, *scopes: Scope, kind: Kind = Kind.OTHER) -> Handler:
+    """Let only callers to a handler who have one of the scopes, and only so often."""
 
     @functools.wraps(handler)
     async def answer(request: Request) -> Response:
+        limits: Limits | None = request.app.state.limits
         try:
-            who = await request.app.state.door.caller(request)
+            who, headers = await _admitted(request, limits, kind)
             if not who.may(*scopes):
                 needed = " or ".join(scopes)
-                raise ServiceError("PERMISSION_DENIED", f"This key is not for this: it takes the scope {needed}.")
+                raise ServiceError(
+                    "PERMISSION_DENIED", f"This key is not for this: it takes the scope {needed}.", headers=headers
+                )
         except Exception as error:
             return await _refuse(error)(request)
         token = caller.set(who)
+        purse = budget.set((limits and limits.budget(who)) or NoBudget())
         try:
-            return await handler(request)
+            response = await handler(request)
         finally:
+            budget.reset(purse)
             caller.reset(token)
+        response.headers.update(headers)
+        return response
 
     return answer
+
+
+async def _admitted(request: Request, limits: Limits | None, kind: Kind) -> tuple[Caller, dict[str, str]]:
+    """Who sent a request, and what to say of how many may follow; one with a wrong key counts for its address.
+
+    Raises ServiceError (INVALID_API_KEY, RATE_LIMIT_EXCEEDED).
+    """
+    try:
+        who = await request.app.state.door.caller(request)
+    except ServiceError:
+        if limits is not None:
+            await limits.take(kind, replace(ANYBODY, id=address_of(_host_of(request))))
+        raise
+    return who, await limits.take(kind, who) if limits else {}
+
+
+def _host_of(request: Request) -> str:
+    return request.client.host if request.client else ""
 
 
 def _refuse(error: Exception) -> Handler:

@@ -21,9 +21,12 @@ from flamehaven.access import READERS, OpenDoor, guarded, open_door
 from flamehaven.deliveries import Deliveries
 from flamehaven.headers import SecurityHeaders
 from flamehaven.intake import Accepted, largest_file
+from flamehaven.limits import Kind, open_limits
 from flamehaven.pages import add_pages
+from flamehaven.proxies import TrustedProxies
 from flamehaven.pump import Pump
 from flamehaven.queues import open_queue
+from flamehaven.slow_bodies import SlowBodies
 from flamehaven.sole import sole
 from flamehaven.sweeps import keep_sweeping
 from flamehaven.watch import DirectoryWatch
@@ -39,6 +42,7 @@ from shared.buckets.directory import DirectoryBucket
 from shared.http import configure_once, endpoint
 from shared.logs import product_version
 from shared.runtime import Runtime, close_runtime, runtime
+from shared.settings import settings
 
 log = logging.getLogger(__name__)
 
@@ -59,6 +63,8 @@ def create_app(*, watch: bool = True) -> FastAPI:
     app = FastAPI(
         title="Flamehaven FileSearch", version=product_version(), lifespan=lifespan, docs_url=None, redoc_url=None
     )
+    app.add_middleware(SlowBodies)
+    app.add_middleware(TrustedProxies, trusted=settings().trusted_proxies)
     app.add_middleware(SecurityHeaders)
     app.add_exception_handler(HTTPException, _refuse)
     app.add_exception_handler(Exception, _refuse)
@@ -71,7 +77,14 @@ def create_app(*, watch: bool = True) -> FastAPI:
 def _add_routes(app: FastAPI) -> None:
     gives, takes_path, takes_query = openapi.gives, openapi.takes_path, openapi.takes_query
 
-    def add(path: str, method: str, handler: Any, *described: Described, scopes: tuple[Scope, ...] = ()) -> None:
+    def add(
+        path: str,
+        method: str,
+        handler: Any,
+        *described: Described,
+        scopes: tuple[Scope, ...] = (),
+        kind: Kind = Kind.OTHER,
+    ) -> None:
         extra = {key: value for part in described for key, value in part.items()}
         if scopes:
             extra |= openapi.takes_key(extra["responses"])
@@ -79,7 +92,7 @@ def _add_routes(app: FastAPI) -> None:
         name = f"{handler.__name__}_{method.lower()}" if handler is search else handler.__name__
         app.add_api_route(
             path,
-            guarded(handler, *scopes) if scopes else handler,
+            guarded(handler, *scopes, kind=kind) if scopes else handler,
             methods=[method],
             status_code=int(next(iter(extra["responses"]))),
             response_model=None,
@@ -88,15 +101,23 @@ def _add_routes(app: FastAPI) -> None:
         )
 
     search_, upload, manage, admin = ((scope,) for scope in Scope)
-    answer = openapi.gives_search(errors=(400, 404, 409, 422, 502, 503))
-    add("/api/search", "GET", search, takes_query(SearchRequest, {"query": "q"}), answer, scopes=search_)
-    add("/api/search", "POST", search, openapi.takes_json(SearchRequest), answer, scopes=search_)
+    answer = openapi.gives_search(errors=(400, 404, 409, 422, 502, 503, 504))
+    add(
+        "/api/search",
+        "GET",
+        search,
+        takes_query(SearchRequest, {"query": "q"}),
+        answer,
+        scopes=search_,
+        kind=Kind.SEARCH,
+    )
+    add("/api/search", "POST", search, openapi.takes_json(SearchRequest), answer, scopes=search_, kind=Kind.SEARCH)
 
     kept = openapi.gives_accepted(Accepted, errors=(400, 413, 422, 503))
     several = openapi.gives_accepted(uploads.AcceptedFiles, errors=(400, 413, 422, 503))
     form, forms = openapi.takes_form("file"), openapi.takes_form("files", several=True)
-    add("/api/upload/single", "POST", uploads.upload_single, form, kept, scopes=upload)
-    add("/api/upload/multiple", "POST", uploads.upload_multiple, forms, several, scopes=upload)
+    add("/api/upload/single", "POST", uploads.upload_single, form, kept, scopes=upload, kind=Kind.UPLOAD)
+    add("/api/upload/multiple", "POST", uploads.upload_multiple, forms, several, scopes=upload, kind=Kind.UPLOADS)
 
     document, named = "/api/documents/{object:object}", takes_path("object")
     page = gives(documents.DocumentPage, errors=(422, 503))
@@ -105,7 +126,7 @@ def _add_routes(app: FastAPI) -> None:
     add(f"{document}/retry", "POST", documents.retry_document, named, changed, scopes=manage)
     found = gives(documents.Document, errors=(404, 503))
     add(document, "GET", documents.get_document, named, found, scopes=READERS)
-    add(document, "PUT", documents.put_document, named, openapi.takes_bytes(), kept, scopes=upload)
+    add(document, "PUT", documents.put_document, named, openapi.takes_bytes(), kept, scopes=upload, kind=Kind.UPLOAD)
     add(document, "DELETE", documents.delete_document, named, changed, scopes=manage)
 
     store, named = "/api/stores/{store}", takes_path("store")
@@ -168,6 +189,7 @@ def _methods_of(request: Request) -> set[str]:
 async def _lifespan(app: FastAPI, *, watch: bool) -> AsyncIterator[None]:
     parts = await runtime()
     pump = app.state.pump = Pump(partial(settle, parts))
+    app.state.limits = open_limits(parts) if watch else None
     app.state.door = await asyncio.to_thread(open_door, parts) if watch else OpenDoor()
     async with contextlib.AsyncExitStack() as stack:
         stack.push_async_callback(close_runtime)

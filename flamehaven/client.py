@@ -9,6 +9,7 @@ import asyncio
 import contextlib
 import logging
 import sys
+import time
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import asynccontextmanager
 from datetime import datetime
@@ -37,6 +38,8 @@ ANSWER_SECONDS = 120.0
 """How long most answers, or the next part of one, are waited for: twice what a server may be asked to wait."""
 SWEEP_SECONDS = 3600.0
 """How long to wait for what looks at every document of a store, or of all."""
+PATIENCE = 600.0
+"""How long a request is sent again that a server's limits refuse."""
 THIS_MACHINE = "http://this-machine"
 _ELSEWHERE = "(To use a server that runs, give its --url.)"
 
@@ -161,7 +164,7 @@ class Client:
             raise RequestFailed(f"The file cannot be read: {error.strerror}.", code="FILE_UNREADABLE") from error
         with file:
             address, headers = _document_path(name), {"Prefer": f"wait={wait}"}
-            return await self._call("PUT", address, Accepted, content=_parts(file), headers=headers)
+            return await self._call("PUT", address, Accepted, file=file, headers=headers)
 
     async def document(self, name: str) -> Document:
         """One document."""
@@ -254,13 +257,30 @@ class Client:
         raise RequestFailed("The answer broke off; ask again.", code="CONNECTION_FAILED")
 
     async def _call(
-        self, method: str, path: str, model: type[Model], *, seconds: float = ANSWER_SECONDS, **sent: Any
+        self,
+        method: str,
+        path: str,
+        model: type[Model],
+        *,
+        seconds: float = ANSWER_SECONDS,
+        file: IO[bytes] | None = None,
+        **sent: Any,
     ) -> Model:
-        with self._failures():
-            answer = await self._http.request(method, path, timeout=_timeout(seconds), **sent)
-        if not answer.is_success:
-            raise self._failure(answer)
-        return self._read(answer, model, answer.content)
+        """The answer to a request, which is sent again where it came too soon: a server may limit how many come."""
+        patience = time.monotonic() + PATIENCE
+        while True:
+            body = _parts(file) if file else None
+            with self._failures():
+                answer = await self._http.request(method, path, timeout=_timeout(seconds), content=body, **sent)
+            if answer.is_success:
+                return self._read(answer, model, answer.content)
+            failure, wait = self._failure(answer), answer.headers.get("retry-after", "")
+            too_soon = failure.code == "RATE_LIMIT_EXCEEDED" and wait.isdecimal()
+            if not too_soon or time.monotonic() + int(wait) > patience:
+                raise failure
+            await asyncio.sleep(int(wait))
+            if file:
+                file.seek(0)
 
     def _read(self, answer: httpx2.Response, model: type[Model], data: bytes | str) -> Model:
         try:

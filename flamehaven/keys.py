@@ -35,6 +35,12 @@ class KeyRequest(BaseModel):
         None, min_length=1, max_length=100, description="The stores that exist for it; null for all."
     )
     expires_in_days: int | None = Field(None, ge=1, le=3650, description="Null for never.")
+    rate_limit_per_minute: int | None = Field(
+        None, ge=1, le=10_000, description="How many requests of each kind; null for the server's limits."
+    )
+    daily_tokens: int | None = Field(
+        None, ge=1, le=10**12, description="How many Gemini tokens in 24 hours; null for the server's budget."
+    )
 
     @field_validator("scopes", mode="before")
     @classmethod
@@ -59,6 +65,8 @@ class Key(BaseModel):
     name: str
     scopes: list[Scope]
     stores: list[str] | None
+    rate_limit_per_minute: int | None
+    daily_tokens: int | None
     created: datetime
     expires: datetime | None
     revoked: datetime | None
@@ -92,7 +100,14 @@ async def create_key(request: Request) -> Response:
     """Make a key."""
     asked, parts = await read_json(request, KeyRequest), await runtime()
     scopes, stores = tuple(dict.fromkeys(asked.scopes)), tuple(asked.stores) if asked.stores else None
-    key, record = await parts.keys.create(asked.name, scopes, stores=stores, days=asked.expires_in_days)
+    key, record = await parts.keys.create(
+        asked.name,
+        scopes,
+        stores=stores,
+        days=asked.expires_in_days,
+        rate_limit_per_minute=asked.rate_limit_per_minute,
+        daily_tokens=asked.daily_tokens,
+    )
     made = NewKey.model_validate({**_described(record), "key": key, "request_id": request_id.get() or ""})
     return JSONResponse(made.model_dump(mode="json"), status_code=201, headers={"Cache-Control": "no-store"})
 

@@ -72,8 +72,8 @@ def gives(
 
 
 def takes_key(responses: dict[str, Any]) -> dict[str, Any]:
-    """`security`, and the answers to those without the right key beside the others."""
-    refused = {str(code): _content(ErrorBody, "See `error` and `message`.") for code in (401, 403)}
+    """`security`, and the answers to those without the right key, or who ask too often, beside the others."""
+    refused = {str(code): _content(ErrorBody, "See `error` and `message`.") for code in (401, 403, 429)}
     return {"security": [{"key": []}], "responses": {**responses, **refused}}
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 from contextvars import ContextVar
 from dataclasses import dataclass
 from enum import StrEnum
+from typing import Protocol
 
 from shared.errors import ServiceError
 
@@ -30,6 +31,9 @@ class Caller:
     id: str
     scopes: frozenset[Scope]
     stores: frozenset[str] | None = None
+    requests_per_minute: int | None = None
+    """Its own limit, in place of those of the settings."""
+    daily_tokens: int | None = None
 
     def may(self, *scopes: Scope) -> bool:
         """Whether the caller has one of the scopes; an admin has all."""
@@ -45,6 +49,30 @@ ANYBODY = Caller("anybody", frozenset({Scope.ADMIN}))
 
 caller: ContextVar[Caller] = ContextVar("caller", default=ANYBODY)
 """Who sent the request that is being answered."""
+
+
+class Budget(Protocol):
+    """The Gemini tokens that somebody may use up."""
+
+    async def check(self) -> None:
+        """Raises ServiceError (BUDGET_EXCEEDED) where none is left."""
+
+    async def spend(self, tokens: int) -> None:
+        """Take tokens that were used off what is left."""
+
+
+class NoBudget:
+    """Any number of tokens."""
+
+    async def check(self) -> None:
+        return None
+
+    async def spend(self, tokens: int) -> None:
+        return None
+
+
+budget: ContextVar[Budget] = ContextVar("budget", default=NoBudget())  # noqa: B039 - it holds nothing that changes
+"""Who pays for the request that is being answered."""
 
 
 def check_store(store: str) -> None:

@@ -36,6 +36,8 @@ class KeyRecord(BaseModel):
     digest: str
     scopes: tuple[Scope, ...]
     stores: tuple[str, ...] | None = None
+    rate_limit_per_minute: int | None = None
+    daily_tokens: int | None = None
     created: datetime
     expires: datetime | None = None
     revoked: datetime | None = None
@@ -51,7 +53,8 @@ class KeyRecord(BaseModel):
 
     @property
     def caller(self) -> Caller:
-        return Caller(self.id, frozenset(self.scopes), None if self.stores is None else frozenset(self.stores))
+        stores = None if self.stores is None else frozenset(self.stores)
+        return Caller(self.id, frozenset(self.scopes), stores, self.rate_limit_per_minute, self.daily_tokens)
 
 
 class Keys:
@@ -65,7 +68,14 @@ class Keys:
         self._any: TTLCache[str, bool] = TTLCache(1, REMEMBERED)
 
     async def create(
-        self, name: str, scopes: tuple[Scope, ...], *, stores: tuple[str, ...] | None = None, days: int | None = None
+        self,
+        name: str,
+        scopes: tuple[Scope, ...],
+        *,
+        stores: tuple[str, ...] | None = None,
+        days: int | None = None,
+        rate_limit_per_minute: int | None = None,
+        daily_tokens: int | None = None,
     ) -> tuple[str, KeyRecord]:
         """Make a key that is valid for so many days, or for ever; returns it, this once, and its record."""
         key_id, secret = secrets.token_hex(6), secrets.token_hex(18)
@@ -76,6 +86,8 @@ class Keys:
             digest=_digest(key),
             scopes=scopes,
             stores=stores,
+            rate_limit_per_minute=rate_limit_per_minute,
+            daily_tokens=daily_tokens,
             created=now,
             expires=now + timedelta(days=days) if days else None,
         )

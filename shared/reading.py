@@ -16,12 +16,19 @@ MAX_JSON_BYTES = 1 << 20
 
 async def read_json(request: Request, model: type[Model]) -> Model:
     """The request's JSON body as `model`. Raises ServiceError (VALIDATION_ERROR) that names each wrong field."""
+    declared = request.headers.get("content-length", "")
+    if declared.isdecimal() and int(declared) > MAX_JSON_BYTES:
+        raise _too_large()
     body = bytearray()
     async for part in request.stream():
         body += part
         if len(body) > MAX_JSON_BYTES:
-            raise ServiceError("VALIDATION_ERROR", f"The body is larger than {MAX_JSON_BYTES} bytes of JSON.")
+            raise _too_large()
     return validated(model.model_validate_json, bytes(body) or b"{}")
+
+
+def _too_large() -> ServiceError:
+    return ServiceError("VALIDATION_ERROR", f"The body is larger than {MAX_JSON_BYTES} bytes of JSON.")
 
 
 def read_query(request: Request, model: type[Model]) -> Model:

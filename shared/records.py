@@ -17,6 +17,7 @@ from enum import StrEnum
 from cachetools import LRUCache
 from pydantic import BaseModel, ConfigDict, ValidationError
 
+from shared.answers import Answers, NoAnswers
 from shared.buckets import Bucket, ObjectInfo, ObjectNotFound, PreconditionFailed
 from shared.failures import Transient
 from shared.names import digest_of, store_of
@@ -132,8 +133,9 @@ class Records:
 
     PREFIX = "records/"
 
-    def __init__(self, state: Bucket) -> None:
+    def __init__(self, state: Bucket, answers: Answers | None = None) -> None:
         self._state = state
+        self._answers = answers or NoAnswers()
         self._read_before: LRUCache[str, Saved] = LRUCache(KEPT)
 
     async def get(self, name: str) -> Saved | None:
@@ -143,12 +145,18 @@ class Records:
     async def save(self, record: Record, generation: str) -> Saved:
         """Write the record over `generation` (`ABSENT` for the first). Raises PreconditionFailed when beaten to it."""
         data = record.model_dump_json(exclude_defaults=True).encode()
-        info = await self._state.put(self._place(record.object), data, if_generation=generation)
+        try:
+            info = await self._state.put(self._place(record.object), data, if_generation=generation)
+        finally:
+            await self._answers.changed(record.store)
         return Saved(record, info.generation)
 
     async def drop(self, saved: Saved) -> None:
         """Delete the record if it is still as it was read. Raises PreconditionFailed otherwise."""
-        await self._state.delete(self._place(saved.record.object), if_generation=saved.generation)
+        try:
+            await self._state.delete(self._place(saved.record.object), if_generation=saved.generation)
+        finally:
+            await self._answers.changed(saved.record.store)
 
     async def list(self) -> AsyncIterator[Saved]:
         """Every record of the deployment."""

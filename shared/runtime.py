@@ -10,19 +10,22 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote, urlsplit
 
-from shared.answers import AnswerCache
+from shared.answers import Answers, FolderAnswers, FolderMarks, NoAnswers
 from shared.buckets import ABSENT, Bucket, PreconditionFailed
 from shared.buckets.directory import DirectoryBucket
 from shared.content import clear_left
+from shared.flights import Flights
 from shared.keys import Keys
 from shared.notices import Notices
 from shared.records import Records
 from shared.settings import Settings, settings
 from shared.stores import Stores
+from shared.turns import Turns
 from shared.unfinished import Unfinished
 
 if TYPE_CHECKING:
     from shared.gemini.client import Gemini
+    from shared.redis_link import RedisLink
 
 DEPLOYMENT_PLACE = "deployment"
 
@@ -37,7 +40,12 @@ class Runtime:
     records: Records
     stores: Stores
     gemini: Gemini
-    answers: AnswerCache[Any]
+    redis: RedisLink | None
+    answers: Answers
+    flights: Flights[Any]
+    """Questions that are being put to Gemini."""
+    turns: Turns
+    """Taken to put one."""
     unfinished: Unfinished
     notices: Notices
     keys: Keys
@@ -50,8 +58,9 @@ class Runtime:
 
     async def aclose(self) -> None:
         """Close every connection, and end what an emulator in this process works on."""
-        for part in (self.gemini, self.notices, self.documents, self.state):
-            await part.aclose()
+        for part in (self.gemini, self.notices, self.documents, self.state, self.answers, self.redis):
+            if part is not None:
+                await part.aclose()
 
 
 async def runtime() -> Runtime:
@@ -84,14 +93,19 @@ async def open_runtime(settings: Settings) -> Runtime:
         await documents.make()
     gemini, backend = await asyncio.to_thread(_open_gemini, settings)
     deployment = await _deployment(state)
+    redis = _link(settings)
+    answers = _answers(settings, state, redis, deployment)
     return Runtime(
         settings=settings,
         documents=documents,
         state=state,
-        records=Records(state),
+        records=Records(state, answers),
         stores=Stores(state, gemini, deployment=deployment, backend=backend),
         gemini=gemini,
-        answers=AnswerCache(state, ttl=settings.cache_ttl_sec, size=settings.cache_max_size),
+        redis=redis,
+        answers=answers,
+        flights=Flights(),
+        turns=Turns(settings.parallel_searches, waiting=settings.parallel_searches),
         unfinished=Unfinished(state),
         notices=Notices(state, settings),
         keys=Keys(state),
@@ -117,6 +131,27 @@ def open_bucket(address: str) -> Bucket:
 
         return S3Bucket(parts.netloc, prefix)
     return DirectoryBucket(Path(unquote(parts.path) if parts.scheme == "file" else address).absolute())
+
+
+def _link(settings: Settings) -> RedisLink | None:
+    address = settings.redis_address()
+    if not address:
+        return None
+    from shared.redis_link import RedisLink
+
+    return RedisLink(address)
+
+
+def _answers(settings: Settings, state: Bucket, redis: RedisLink | None, deployment: str) -> Answers:
+    """Where answers are kept: in Redis, else in this process where other processes can tell it what they change."""
+    marks = FolderMarks(state.root / "marks") if isinstance(state, DirectoryBucket) else None
+    if redis is not None:
+        from shared.redis_answers import RedisAnswers
+
+        return RedisAnswers(redis, deployment, ttl=settings.cache_ttl_sec, folder=marks)
+    if marks is not None:
+        return FolderAnswers(marks, ttl=settings.cache_ttl_sec, size=settings.cache_max_size)
+    return NoAnswers()
 
 
 async def _deployment(state: Bucket) -> str:

@@ -5,12 +5,14 @@
 
 from __future__ import annotations
 
+import re
 from functools import lru_cache
+from ipaddress import ip_network
 from pathlib import Path
 from typing import Annotated, Any, Literal
-from urllib.parse import urlsplit
+from urllib.parse import quote, urlsplit
 
-from pydantic import AliasChoices, BeforeValidator, Field, SecretStr, ValidationError, model_validator
+from pydantic import AfterValidator, AliasChoices, BeforeValidator, Field, SecretStr, ValidationError, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from shared.errors import ServiceError
@@ -53,6 +55,28 @@ def _notify_address(value: str) -> str:
     raise ValueError("takes pubsub://PROJECT/TOPIC or an https:// address")
 
 
+def _redis_address(value: SecretStr) -> SecretStr:
+    given = value.get_secret_value()
+    if not given or given.startswith("/") or urlsplit(given).scheme in ("redis", "rediss", "unix"):
+        return value
+    raise ValueError("takes redis://HOST:PORT/DB, rediss://HOST:PORT/DB, unix://PATH, or the path of a file")
+
+
+def _rate(value: str) -> str:
+    if value == "" or re.fullmatch(r"[1-9]\d{0,5} ?(/|per) ?([1-9]\d{0,5} ?)?(second|minute|hour|day)s?", value):
+        return value
+    raise ValueError("takes a number of requests and a time, such as 100/minute or 10/2 hours; or nothing")
+
+
+def _networks(value: str) -> str:
+    for each in filter(None, (part.strip() for part in value.split(","))):
+        try:
+            ip_network(each, strict=False)
+        except ValueError:
+            raise ValueError(f"{each!r} is no address and no network such as 10.0.0.0/8") from None
+    return value
+
+
 LogLevel = Annotated[Literal["debug", "info", "warning", "error", "critical"], BeforeValidator(_lower)]
 Environment = Annotated[Literal["production", "development"], BeforeValidator(_lower)]
 
@@ -90,10 +114,50 @@ class Settings(BaseSettings):
     cache_ttl_sec: int = Field(
         600,
         ge=0,
-        description="How long an answer may be given again while no document changes, in seconds; 0 for never. Any "
-        "change of any document ends all kept answers at once. Needs `STATE_URL` to be a folder.",
+        le=86_000,
+        description="How long an answer may be given again while no document of its stores changes, in seconds; 0 for "
+        "never. Where `STATE_URL` is no folder it takes a Redis.",
     )
-    cache_max_size: int = Field(1024, ge=1, description="How many answers are kept.")
+    cache_max_size: int = Field(
+        1024, ge=1, description="How many answers a process keeps; in Redis, its `maxmemory` decides."
+    )
+    redis_url: Annotated[SecretStr, AfterValidator(_redis_address)] = Field(
+        SecretStr(""),
+        description="The Redis that processes share for answers and limits: `redis://`, `rediss://` (TLS), `unix://`, "
+        "or the path of a file that holds that.",
+    )
+    redis_host: str = Field("", description="The host of that Redis, where `REDIS_URL` is not set.")
+    redis_port: int = Field(6379, ge=1, le=65535, description="Its port.")
+    redis_password: SecretStr = Field(SecretStr(""), description="Its password, or the path of a file that holds it.")
+    redis_db: int = Field(1, ge=0, description="Its database.")
+    search_rate_limit: Annotated[str, BeforeValidator(_rate)] = Field(
+        "100/minute",
+        description="How many searches one key may ask, or one address that has none: `N/second`, `/minute`, `/hour` "
+        "or `/day`; empty for no limit.",
+    )
+    upload_rate_limit: Annotated[str, BeforeValidator(_rate)] = Field(
+        "10/minute", description="The same for uploads of one document."
+    )
+    upload_multi_rate_limit: Annotated[str, BeforeValidator(_rate)] = Field(
+        "5/minute", description="The same for uploads of several documents."
+    )
+    api_rate_limit: Annotated[str, BeforeValidator(_rate)] = Field(
+        "600/minute", description="The same for every other request but those for health and metrics."
+    )
+    daily_token_budget: int = Field(
+        0, ge=0, description="How many Gemini tokens one key, or address, may use up in 24 hours; 0 for any number."
+    )
+    parallel_searches: int = Field(
+        64,
+        ge=1,
+        le=1000,
+        description="How many questions one process puts to Gemini at once; as many more may wait for it.",
+    )
+    trusted_proxies: Annotated[str, BeforeValidator(_networks)] = Field(
+        "127.0.0.0/8, ::1",
+        description="The addresses or networks of reverse proxies, with commas: only what they say in "
+        "`X-Forwarded-For` and `X-Forwarded-Proto` is believed.",
+    )
     flamehaven_admin_key: SecretStr = Field(
         SecretStr(""),
         description="The key that may do everything, or the path of its file. Empty: in production the first start "
@@ -176,6 +240,23 @@ class Settings(BaseSettings):
     def key_source(self) -> SecretSource:
         """The API key as something that can be read again after a rotation."""
         return SecretSource(self.gemini_api_key.get_secret_value())
+
+    def redis_address(self) -> str:
+        """The address of Redis with its password; empty where there is none.
+
+        Raises ServiceError (CONFIGURATION_ERROR).
+        """
+        try:
+            given = SecretSource(self.redis_url.get_secret_value()).value()
+            password = SecretSource(self.redis_password.get_secret_value()).value()
+        except OSError as error:
+            problem = f"REDIS_URL or REDIS_PASSWORD names a file that cannot be read: {error.strerror}."
+            raise ServiceError("CONFIGURATION_ERROR", problem) from error
+        if given or not self.redis_host:
+            return given
+        host = f"[{self.redis_host}]" if ":" in self.redis_host else self.redis_host
+        login = f":{quote(password, safe='')}@" if password else ""
+        return f"redis://{login}{host}:{self.redis_port}/{self.redis_db}"
 
     @property
     def embedded(self) -> bool:

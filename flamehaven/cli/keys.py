@@ -47,12 +47,25 @@ def create(
     ] = None,
     store: Annotated[list[str] | None, typer.Option(help="A store that exists for it; may be repeated. [all]")] = None,
     days: Annotated[int | None, typer.Option(min=1, max=3650, help="How long it is valid. [for ever]")] = None,
+    rate: Annotated[
+        int | None, typer.Option(min=1, help="Requests of each kind in a minute. [the server's limits]")
+    ] = None,
+    daily_tokens: Annotated[
+        int | None, typer.Option(min=1, help="Gemini tokens in 24 hours. [the server's budget]")
+    ] = None,
     url: Url = "",
     key: Key = "",
     as_json: AsJson = False,
 ) -> None:
     """Make a key and print it, this once."""
-    asked = {"name": name, "scopes": scope or ["search"], "stores": store or None, "expires_in_days": days}
+    asked = {
+        "name": name,
+        "scopes": scope or ["search"],
+        "stores": store or None,
+        "expires_in_days": days,
+        "rate_limit_per_minute": rate,
+        "daily_tokens": daily_tokens,
+    }
     made = with_client(url, key, lambda client: client.create_key(asked))
     if as_json:
         print_json(made.model_dump(mode="json"))

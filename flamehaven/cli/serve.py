@@ -36,6 +36,7 @@ def serve() -> None:
         log_config=None,
         access_log=False,
         server_header=False,
+        proxy_headers=False,  # flamehaven/proxies.py reads them
         timeout_graceful_shutdown=10,
     )
 

@@ -33,11 +33,13 @@ class Health(BaseModel):
     checks: dict[str, str] = Field(
         description="`configuration`, `documents`, `state` and `gemini`; `ingest` and `events` while work has stopped."
     )
+    warnings: dict[str, str] = Field(description="What works less well meanwhile, and why: `redis`.")
 
 
 async def readiness() -> Health:
     """Try every part that search and ingest need."""
     checks: dict[str, str] = {}
+    warnings: dict[str, str] = {}
     try:
         parts = await runtime()
     except (ServiceError, DependencyFailure) as error:
@@ -50,12 +52,15 @@ async def readiness() -> Health:
             _gemini(parts),
         )
         checks |= dict(zip(("documents", "state", "gemini"), results, strict=True)) | parts.trouble
+        if parts.redis and (problem := await parts.redis.look()):
+            warnings["redis"] = problem
     return Health(
         status="healthy" if set(checks.values()) == {"ok"} else "unhealthy",
         version=product_version(),
         uptime_seconds=round(time.monotonic() - _started, 1),
         timestamp=datetime.now(UTC),
         checks=checks,
+        warnings=warnings,
     )
 
 

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 async def search(request: Request) -> Response:
     """Answer `GET ?q=...&store=...` and `POST {"query": ..., "store": ...}`, at once or as server-sent events."""
     from functions.search.models import SearchRequest
-    from functions.search.search import prepare
+    from functions.search.search import CacheStatus, prepare
     from functions.search.search import search as answer
     from shared.reading import read_json, read_query
     from shared.runtime import runtime
@@ -38,9 +38,13 @@ async def search(request: Request) -> Response:
     parts = await runtime()
     prepared = await prepare(parts, asked, request_id.get() or "")
     if asked.stream or "text/event-stream" in request.headers.get("accept", ""):
-        return await event_stream(request, _events(parts, prepared))
-    found = await while_connected(request, answer(parts, prepared))
-    return JSONResponse(found.model_dump())
+        response = await event_stream(request, _events(parts, prepared))
+        status = CacheStatus.HIT if prepared.kept else CacheStatus.MISS
+    else:
+        found, status = await while_connected(request, answer(parts, prepared))
+        response = JSONResponse(found.model_dump())
+    response.headers["Cache-Status"] = f"flamehaven; {status}"
+    return response
 
 
 async def _events(runtime: Runtime, prepared: Prepared) -> AsyncGenerator[tuple[str, str], None]:

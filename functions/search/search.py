@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
-from collections.abc import AsyncGenerator, Iterator, Mapping
+import json
+import time
+from collections.abc import AsyncGenerator, AsyncIterator, Iterator, Mapping
 from dataclasses import dataclass, replace
+from enum import StrEnum
 from pathlib import PurePosixPath
 from urllib.parse import quote, urlsplit
 
 from google.genai import types
 
 from functions.search.models import Citation, Retracted, SearchAnswer, SearchRequest, Source, Text, Usage
-from shared.access import check_store
+from shared.access import Budget, budget, caller, check_store
 from shared.errors import ServiceError
 from shared.failures import Permanent
 from shared.gemini.grounding import Grounded, Passage, Support, gathered, read_grounding, text_of
@@ -19,6 +23,8 @@ from shared.names import DEFAULT_STORE, is_document, store_of
 from shared.runtime import Runtime
 from shared.settings import Settings
 
+LONGEST = 90.0
+"""Seconds that a question may take, with what has to be tried again."""
 NOT_FOUND = "The documents do not answer this question."
 INSTRUCTION = (
     "Answer only from the documents that the file search finds. Be short and precise. "
@@ -33,6 +39,14 @@ TRY_AGAIN = {
 """How a model ends when it stumbled over the search tool; asking once more usually helps."""
 
 
+class CacheStatus(StrEnum):
+    """Where an answer is from, in the words of RFC 9211."""
+
+    HIT = "hit"
+    MISS = "fwd=miss"
+    JOINED = "fwd=miss; collapsed"
+
+
 @dataclass(frozen=True, slots=True)
 class Prepared:
     """A question that can be put to Gemini: where to look, and what was answered before."""
@@ -43,22 +57,25 @@ class Prepared:
     """The resource name of each store."""
     model: str
     config: types.GenerateContentConfig
-    stamp: str | None
+    mark: str | None
     kept: SearchAnswer | None
+    budget: Budget
 
     @property
-    def key(self) -> tuple[str, str, str]:
+    def key(self) -> str:
         """What makes two questions the same."""
-        return self.request.query, self.model, self.config.model_dump_json()
+        seen = caller.get().stores
+        stores = sorted(seen) if seen is not None else None
+        return json.dumps([self.request.query, self.model, self.config.model_dump_json(), stores])
 
 
 async def prepare(runtime: Runtime, request: SearchRequest, request_id: str) -> Prepared:
     """Check a question and find its stores. Raises ServiceError for a question or a store that cannot be."""
     if not request.query:
         raise ServiceError("EMPTY_SEARCH_QUERY", "The question is empty. Put it into `query` (or `q`).")
-    stamp = await runtime.answers.stamp()
     for store in request.every_store:
         check_store(store)
+    mark = await runtime.answers.mark(request.every_store)
     resources = {store: await _resource(runtime, store) for store in request.every_store}
     asked = Prepared(
         request=request,
@@ -66,24 +83,42 @@ async def prepare(runtime: Runtime, request: SearchRequest, request_id: str) -> 
         resources=resources,
         model=request.model or runtime.settings.default_model,
         config=_config(request, list(resources.values()), runtime.settings),
-        stamp=stamp,
+        mark=mark,
         kept=None,
+        budget=budget.get(),
     )
-    kept: SearchAnswer | None = runtime.answers.get(stamp, asked.key)
-    if kept:
-        kept = kept.model_copy(update={"cached": True, "usage": Usage(), "request_id": request_id})
-    return replace(asked, kept=kept)
+    if kept := await runtime.answers.get(mark, asked.key):
+        answer = SearchAnswer.model_validate_json(kept)
+        again = {"cached": True, "usage": Usage(), "request_id": request_id}
+        return replace(asked, kept=answer.model_copy(update=again))
+    return asked
 
 
-async def search(runtime: Runtime, asked: Prepared) -> SearchAnswer:
-    """The answer to a question, with sources and citations. Raises ServiceError, DependencyFailure."""
+async def search(runtime: Runtime, asked: Prepared) -> tuple[SearchAnswer, CacheStatus]:
+    """The answer to a question with its sources, and where it is from. Raises ServiceError, DependencyFailure.
+
+    Who asks what is just being asked gets the same answer; where nothing tells of changes, everybody asks Gemini.
+    """
     if asked.kept:
-        return asked.kept
-    with _refusals(asked.request):
-        response = await runtime.gemini.generate(asked.model, asked.request.query, asked.config)
-        if _stumbled(response):
-            response = await runtime.gemini.generate(asked.model, asked.request.query, asked.config)
-    return _answered(runtime, asked, response)
+        return asked.kept, CacheStatus.HIT
+    if asked.mark is None:
+        return await _ask(runtime, asked), CacheStatus.MISS
+    answer, joined = await runtime.flights.join((asked.mark, asked.key), lambda: _ask(runtime, asked))
+    if joined:
+        return answer.model_copy(update={"usage": Usage(), "request_id": asked.request_id}), CacheStatus.JOINED
+    return answer, CacheStatus.MISS
+
+
+async def _ask(runtime: Runtime, asked: Prepared) -> SearchAnswer:
+    async with _asking(runtime, asked):
+        try:
+            async with asyncio.timeout(LONGEST):
+                response = await runtime.gemini.generate(asked.model, asked.request.query, asked.config)
+                if _stumbled(response):
+                    response = await runtime.gemini.generate(asked.model, asked.request.query, asked.config)
+        except TimeoutError:
+            raise _too_long() from None
+    return await _answered(runtime, asked, response)
 
 
 async def stream(runtime: Runtime, asked: Prepared) -> AsyncGenerator[Text | Retracted | SearchAnswer, None]:
@@ -95,10 +130,10 @@ async def stream(runtime: Runtime, asked: Prepared) -> AsyncGenerator[Text | Ret
         yield Text(text=asked.kept.answer)
         yield asked.kept
         return
-    shown = ""
-    for last_try in (False, True):
-        pieces: list[types.GenerateContentResponse] = []
-        with _refusals(asked.request):
+    shown, end = "", time.monotonic() + LONGEST
+    async with _asking(runtime, asked):
+        for last_try in (False, True):
+            pieces: list[types.GenerateContentResponse] = []
             source = runtime.gemini.generate_stream(asked.model, asked.request.query, asked.config)
             async with contextlib.aclosing(source):
                 async for piece in source:
@@ -106,10 +141,12 @@ async def stream(runtime: Runtime, asked: Prepared) -> AsyncGenerator[Text | Ret
                     if text := text_of(piece):
                         shown += text
                         yield Text(text=text)
-        response = gathered(pieces)
-        if shown or last_try or not _stumbled(response):
-            break
-    answer = _answered(runtime, asked, response)
+                    if time.monotonic() > end:
+                        raise _too_long()
+            response = gathered(pieces)
+            if shown or last_try or not _stumbled(response):
+                break
+    answer = await _answered(runtime, asked, response)
     if shown and not answer.grounded:
         yield Retracted(message=answer.answer)
     elif not shown:
@@ -117,7 +154,20 @@ async def stream(runtime: Runtime, asked: Prepared) -> AsyncGenerator[Text | Ret
     yield answer
 
 
-def _answered(runtime: Runtime, asked: Prepared, response: types.GenerateContentResponse) -> SearchAnswer:
+@contextlib.asynccontextmanager
+async def _asking(runtime: Runtime, asked: Prepared) -> AsyncIterator[None]:
+    """Put a question to Gemini in here: where there is budget left, and in one's turn."""
+    await asked.budget.check()
+    async with runtime.turns.turn(caller.get().id):
+        with _refusals(asked.request):
+            yield
+
+
+def _too_long() -> ServiceError:
+    return ServiceError("SEARCH_TIMEOUT", f"There was no answer within {LONGEST:.0f} s. Try again, or ask for less.")
+
+
+async def _answered(runtime: Runtime, asked: Prepared, response: types.GenerateContentResponse) -> SearchAnswer:
     """The answer that a response makes, which is kept for the next who asks."""
     answer = compose(
         read_grounding(response),
@@ -128,7 +178,9 @@ def _answered(runtime: Runtime, asked: Prepared, response: types.GenerateContent
         documents_place=runtime.settings.documents_place,
         request_id=asked.request_id,
     )
-    runtime.answers.keep(asked.stamp, asked.key, answer)
+    await asked.budget.spend(answer.usage.total_tokens)
+    if answer.grounded:
+        await runtime.answers.keep(asked.mark, asked.key, answer.model_dump_json())
     return answer
 
 

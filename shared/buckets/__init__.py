@@ -107,12 +107,6 @@ class Bucket(Protocol):
     def locate(self, bucket: str, key: str) -> str | None:
         """The name here of what an event calls `key` in `bucket`; None where that is no object of this bucket."""
 
-    async def stamp(self, folder: str) -> str | None:
-        """A mark that any later change of an object directly in `folder` replaces; None where there is none to give.
-
-        It lets what was computed from those objects be used again for as long as the mark is the same.
-        """
-
     def list(self, prefix: str = "") -> AsyncIterator[ObjectInfo]:
         """The objects whose names start with `prefix`, in the order of their names."""
 

@@ -107,10 +107,6 @@ class CloudBucket(ABC):
     async def delete(self, name: str, *, if_generation: str | None = None) -> bool:
         return not self._problem(name) and await self._run(self._remove, name, if_generation)
 
-    async def stamp(self, folder: str) -> str | None:
-        """None: no bucket of a cloud has a mark that every change replaces."""
-        return None
-
     async def list(self, prefix: str = "") -> AsyncIterator[ObjectInfo]:
         """The objects in the order of their names, page by page; what has a metadata file is not `metadata_known`."""
         waiting: dict[str, ObjectInfo] = {}

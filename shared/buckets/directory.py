@@ -116,15 +116,6 @@ class DirectoryBucket:
     async def aclose(self) -> None:
         """Nothing is kept open."""
 
-    async def stamp(self, folder: str) -> str | None:
-        """The time of the folder's last change, once the clock has ticked since: no later change can carry it."""
-        try:
-            status = await asyncio.to_thread(os.stat, self.root / folder)
-        except FileNotFoundError:
-            return None
-        age = time.time() - status.st_mtime
-        return f"{status.st_ino:x}-{status.st_mtime_ns:x}" if age >= CLOCK_TICK else None
-
     # What follows blocks, and runs in threads.
 
     @contextmanager

@@ -261,10 +261,6 @@ async def test_objects_outside_the_prefix_are_none_of_ours(place: Place) -> None
     assert not await place.bucket.delete("outside.txt")
 
 
-async def test_no_cloud_has_a_stamp_of_a_folder(place: Place) -> None:
-    assert await place.bucket.stamp("records/") is None
-
-
 # Generations
 
 

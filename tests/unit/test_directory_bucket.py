@@ -190,23 +190,6 @@ async def test_a_folder_that_cannot_be_written_is_said_to_be_so(tmp_path: Path) 
         await DirectoryBucket(Path("/sys/kernel")).put("x", b"x")
 
 
-async def test_the_stamp_of_a_folder_is_replaced_by_every_change_of_its_objects(bucket: DirectoryBucket) -> None:
-    async def settled() -> str:
-        for _ in range(1000):
-            if stamp := await bucket.stamp("records/"):
-                return stamp
-            await asyncio.sleep(0.005)
-        pytest.fail("the folder was never left alone")
-
-    assert await bucket.stamp("records/") is None
-    stamps = []
-    for change in (bucket.put("records/a", b"1"), bucket.put("records/a", b"2"), bucket.delete("records/a")):
-        await change
-        stamps.append(await settled())
-        assert await bucket.stamp("records/") == stamps[-1]
-    assert len(set(stamps)) == 3
-
-
 async def test_a_folder_that_is_not_there_is_no_empty_bucket(tmp_path: Path) -> None:
     bucket = DirectoryBucket(tmp_path / "not mounted")
     for call in (bucket.stat("x"), bucket.put("x", b"x"), bucket.delete("x"), names(bucket)):

@@ -1,0 +1,163 @@
+"""How often, and for how many Gemini tokens, anybody may ask: counted per key, else per address.
+
+Redis counts for all processes of a deployment; without it, or while it is away, each process counts for itself.
+Sources: RFC 9110, section 10.2.3 (Retry-After); draft-ietf-httpapi-ratelimit-headers-06 (RateLimit-*).
+"""
+
+from __future__ import annotations
+
+import contextlib
+import ipaddress
+import math
+import time
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from enum import Enum, auto
+from typing import TypeVar
+
+from limits import RateLimitItem, RateLimitItemPerDay, RateLimitItemPerMinute, parse
+from limits.aio.storage import MemoryStorage, RedisStorage, Storage
+from limits.aio.strategies import FixedWindowRateLimiter, MovingWindowRateLimiter
+from limits.util import WindowStats
+
+from shared.access import Caller
+from shared.errors import ServiceError
+from shared.redis_link import RedisAway, RedisLink
+from shared.runtime import Runtime
+from shared.settings import Settings
+
+T = TypeVar("T")
+
+
+class Kind(Enum):
+    """What is counted together."""
+
+    SEARCH = auto()
+    UPLOAD = auto()
+    UPLOADS = auto()
+    OTHER = auto()
+
+
+@dataclass(frozen=True, slots=True)
+class _Counters:
+    requests: MovingWindowRateLimiter
+    tokens: FixedWindowRateLimiter
+
+
+class Limits:
+    """The limits of a server."""
+
+    def __init__(self, settings: Settings, link: RedisLink | None, deployment: str) -> None:
+        self._rates = {kind: parse(rate) if rate else None for kind, rate in _rates(settings).items()}
+        self._budget = settings.daily_token_budget
+        self._link = link
+        self._local = _counters(MemoryStorage())
+        self._shared = _counters(_in_redis(link, settings, deployment)) if link else self._local
+
+    async def take(self, kind: Kind, caller: Caller) -> dict[str, str]:
+        """Count a request, and say in headers how many may follow. Raises ServiceError (RATE_LIMIT_EXCEEDED)."""
+        own = caller.requests_per_minute
+        rate = RateLimitItemPerMinute(own) if own else self._rates[kind]
+        if rate is None:
+            return {}
+        allowed, left = await self._counted(lambda counters: _hit(counters.requests, rate, kind.name, caller.id))
+        headers = {
+            "RateLimit-Limit": str(rate.amount),
+            "RateLimit-Remaining": str(left.remaining if allowed else 0),
+            "RateLimit-Reset": str(_seconds(left)),
+        }
+        if allowed:
+            return headers
+        wait = max(1, _seconds(left))
+        raise ServiceError(
+            "RATE_LIMIT_EXCEEDED",
+            f"The limit is {rate.amount} per {_span(rate)}. Ask again in {wait} s.",
+            headers={**headers, "Retry-After": str(wait)},
+        )
+
+    def budget(self, caller: Caller) -> TokenBudget | None:
+        """The Gemini tokens that the caller may use up in a day; None where they may use any number."""
+        tokens = caller.daily_tokens or self._budget
+        return TokenBudget(self, RateLimitItemPerDay(tokens), caller.id) if tokens else None
+
+    async def _counted(self, count: Callable[[_Counters], Awaitable[T]]) -> T:
+        if self._link is not None:
+            with contextlib.suppress(RedisAway):
+                return await self._link.attempt(lambda: count(self._shared))
+        return await count(self._local)
+
+
+class TokenBudget:
+    """What one caller may use up within 24 hours of the first token."""
+
+    def __init__(self, limits: Limits, tokens: RateLimitItem, caller: str) -> None:
+        self._limits = limits
+        self._tokens = tokens
+        self._caller = caller
+
+    async def check(self) -> None:
+        left = await self._limits._counted(
+            lambda counters: counters.tokens.get_window_stats(self._tokens, self._caller)
+        )
+        if not left.remaining:
+            wait = max(1, _seconds(left))
+            raise ServiceError(
+                "BUDGET_EXCEEDED",
+                f"The {self._tokens.amount:,} Gemini tokens of 24 hours are used up. More are there in {wait} s.",
+                headers={"Retry-After": str(wait)},
+            )
+
+    async def spend(self, tokens: int) -> None:
+        if tokens:
+            await self._limits._counted(lambda counters: counters.tokens.hit(self._tokens, self._caller, cost=tokens))
+
+
+def address_of(host: str) -> str:
+    """Who is counted as one where there is no key: an IPv4 address, or the /64 that an IPv6 network gives to one."""
+    try:
+        address = ipaddress.ip_address(host)
+    except ValueError:
+        return "elsewhere"
+    return str(address if address.version == 4 else ipaddress.ip_network((address, 64), strict=False))
+
+
+def open_limits(parts: Runtime) -> Limits:
+    """The limits of a server that works with these parts."""
+    return Limits(parts.settings, parts.redis, parts.deployment)
+
+
+def _rates(settings: Settings) -> dict[Kind, str]:
+    return {
+        Kind.SEARCH: settings.search_rate_limit,
+        Kind.UPLOAD: settings.upload_rate_limit,
+        Kind.UPLOADS: settings.upload_multi_rate_limit,
+        Kind.OTHER: settings.api_rate_limit,
+    }
+
+
+def _counters(storage: Storage) -> _Counters:
+    return _Counters(MovingWindowRateLimiter(storage), FixedWindowRateLimiter(storage))
+
+
+def _in_redis(link: RedisLink, settings: Settings, deployment: str) -> RedisStorage:
+    address = settings.redis_address()
+    scheme = f"async+{'redis+' if address.startswith('unix') else ''}"
+    return RedisStorage(
+        f"{scheme}{address}",
+        implementation="redispy",
+        key_prefix=f"flamehaven:{deployment}:limit",
+        connection_pool=link.pool,  # type: ignore[arg-type]  # its own documentation asks for one
+    )
+
+
+async def _hit(counter: MovingWindowRateLimiter, rate: RateLimitItem, *who: str) -> tuple[bool, WindowStats]:
+    return await counter.hit(rate, *who), await counter.get_window_stats(rate, *who)
+
+
+def _seconds(left: WindowStats) -> int:
+    return max(0, math.ceil(left.reset_time - time.time()))
+
+
+def _span(rate: RateLimitItem) -> str:
+    unit = rate.GRANULARITY.name
+    return unit if rate.multiples == 1 else f"{rate.multiples} {unit}s"
