@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import functools
 import hmac
-import ipaddress
 import logging
 import os
+import re
 import secrets
 import tempfile
 from collections.abc import Awaitable, Callable
 from dataclasses import replace
 from pathlib import Path
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from starlette.requests import Request
 from starlette.responses import Response
@@ -23,6 +23,10 @@ from shared.errors import ServiceError
 from shared.http import endpoint
 from shared.runtime import Runtime
 from shared.secret import SecretSource
+from shared.settings import Settings, is_this_machine
+
+if TYPE_CHECKING:
+    from flamehaven.tokens import Tokens
 
 log = logging.getLogger(__name__)
 
@@ -31,6 +35,8 @@ ADMIN = Caller("admin", frozenset({Scope.ADMIN}))
 READERS = (Scope.SEARCH, Scope.UPLOAD, Scope.MANAGE)
 """Who may see documents and stores: everybody, each those that exist for them."""
 ADMIN_KEY_FILE = "admin.key"
+TOKEN = re.compile(r"[\w-]+\.[\w-]+\.[\w-]*", re.ASCII)
+"""The form of an OIDC token, which no key has (RFC 7515, section 7.1)."""
 
 
 class Gate(Protocol):
@@ -47,33 +53,45 @@ class OpenDoor:
 
 
 class Door:
-    """Knows the admin key and asks for the others; without any key a development server is open to its own machine."""
+    """Knows the admin key, and asks for other keys and for tokens; where there are none, nor could be tokens, a
+    development server is open to its own machine."""
 
-    def __init__(self, parts: Runtime, admin_key: SecretSource) -> None:
+    def __init__(self, parts: Runtime, admin_key: SecretSource | None, tokens: Tokens | None = None) -> None:
         self._parts = parts
         self._admin_key = admin_key
+        self._tokens = tokens
 
     async def caller(self, request: Request) -> Caller:
-        """Who sent a request. Raises ServiceError (INVALID_API_KEY)."""
+        """Who sent a request. Raises ServiceError (INVALID_API_KEY), DependencyFailure."""
         given = _key_of(request)
         if given is None and self._parts.settings.environment == "development" and await self._is_open(request):
-            return replace(ANYBODY, id=address_of(_host_of(request)))
+            return _anybody_at(request)
         if given is not None:
-            admin = self._admin_key.value()
-            if admin and hmac.compare_digest(admin.encode(), given.encode()):
+            admin = self._admin()
+            if admin and hmac.compare_digest(admin.encode(), given.encode("latin-1")):
                 return ADMIN
-            if found := await self._parts.keys.caller(given):
+            known = self._tokens if self._tokens and TOKEN.fullmatch(given) else self._parts.keys
+            if found := await known.caller(given):
                 return found
-        problem = "The key is wrong, expired or revoked." if given else "This needs a key."
+        problem = "This needs a key." if given is None else "The key is wrong, expired or revoked."
         raise ServiceError(
             "INVALID_API_KEY",
             f"{problem} Send one as `Authorization: Bearer KEY`; an admin makes them with `flamehaven keys create`.",
-            headers={"WWW-Authenticate": "Bearer"},
+            headers={"WWW-Authenticate": "Bearer" if given is None else 'Bearer error="invalid_token"'},
         )
 
+    def _admin(self) -> str:
+        """The admin key; empty where there is none, or it cannot be read now: other keys still open what they open."""
+        try:
+            return self._admin_key.value() if self._admin_key else ""
+        except OSError as error:
+            log.error("The admin key cannot be read: %s", error.strerror)
+            return ""
+
     async def _is_open(self, request: Request) -> bool:
-        nobody_has_a_key = not self._admin_key.value() and not await self._parts.keys.any()
-        return nobody_has_a_key and _is_loopback(_host_of(request))
+        if self._admin_key or self._tokens or not _is_from_this_machine(request):
+            return False
+        return not await self._parts.keys.any()
 
 
 def open_door(parts: Runtime) -> Door:
@@ -82,13 +100,21 @@ def open_door(parts: Runtime) -> Door:
     It is in a file that only its owner may read, and the log says where.
     """
     settings = parts.settings
-    given = settings.flamehaven_admin_key.get_secret_value()
+    given = settings.flamehaven_admin_key.get_secret_value().strip()
     path = (settings.data_dir / ADMIN_KEY_FILE).absolute()
-    if given:
-        return Door(parts, SecretSource(given))
-    if settings.environment == "production":
-        _make_admin_key(path)
-    return Door(parts, SecretSource(str(path) if path.exists() else ""))
+    if not given:
+        if settings.environment == "production":
+            _make_admin_key(path)
+        given = str(path) if path.exists() else ""
+    return Door(parts, SecretSource(given) if given else None, _tokens(settings))
+
+
+def _tokens(settings: Settings) -> Tokens | None:
+    if not settings.oauth_issuer:
+        return None
+    from flamehaven.tokens import Tokens
+
+    return Tokens(settings)
 
 
 def guarded(handler: Handler, *scopes: Scope, kind: Kind = Kind.OTHER) -> Handler:
@@ -100,19 +126,16 @@ def guarded(handler: Handler, *scopes: Scope, kind: Kind = Kind.OTHER) -> Handle
         try:
             who, headers = await _admitted(request, limits, kind)
             if not who.may(*scopes):
-                needed = " or ".join(scopes)
                 raise ServiceError(
-                    "PERMISSION_DENIED", f"This key is not for this: it takes the scope {needed}.", headers=headers
+                    "PERMISSION_DENIED",
+                    f"This key is not for this: it takes the scope {' or '.join(scopes)}.",
+                    headers={"WWW-Authenticate": 'Bearer error="insufficient_scope"', **headers},
                 )
         except Exception as error:
             return await _refuse(error)(request)
-        token = caller.set(who)
-        purse = budget.set((limits and limits.budget(who)) or NoBudget())
-        try:
-            response = await handler(request)
-        finally:
-            budget.reset(purse)
-            caller.reset(token)
+        caller.set(who)  # for good: what is streamed after the handler is the caller's too
+        budget.set((limits and limits.budget(who)) or NoBudget())
+        response = await handler(request)
         response.headers.update(headers)
         return response
 
@@ -128,13 +151,14 @@ async def _admitted(request: Request, limits: Limits | None, kind: Kind) -> tupl
         who = await request.app.state.door.caller(request)
     except ServiceError:
         if limits is not None:
-            await limits.take(kind, replace(ANYBODY, id=address_of(_host_of(request))))
+            await limits.take(kind, _anybody_at(request))
         raise
     return who, await limits.take(kind, who) if limits else {}
 
 
-def _host_of(request: Request) -> str:
-    return request.client.host if request.client else ""
+def _anybody_at(request: Request) -> Caller:
+    """Somebody without a key, who is known by their address."""
+    return replace(ANYBODY, id=address_of(request.client.host if request.client else ""))
 
 
 def _refuse(error: Exception) -> Handler:
@@ -146,19 +170,35 @@ def _refuse(error: Exception) -> Handler:
 
 
 def _key_of(request: Request) -> str | None:
-    """The key that came with a request: as a bearer token (RFC 6750), else in the original's header X-API-Key."""
-    authorization = request.headers.get("authorization")
-    if authorization is None:
-        return request.headers.get("x-api-key")
-    scheme, _, token = authorization.partition(" ")
-    return token.strip() if scheme.lower() == "bearer" else ""
+    """The key that came with a request: as a bearer token (RFC 6750), else in the original's header X-API-Key.
+
+    A header that is there twice is no key, since a proxy may have looked at the other one.
+    """
+    given = request.headers.getlist("authorization")
+    if not given:
+        keys = request.headers.getlist("x-api-key")
+        return None if not keys else keys[0] if len(keys) == 1 else ""
+    scheme, _, token = given[0].partition(" ")
+    return token.strip() if scheme.lower() == "bearer" and len(given) == 1 else ""
 
 
-def _is_loopback(host: str) -> bool:
+def _is_from_this_machine(request: Request) -> bool:
+    """Whether somebody on this machine sent a request, and not some site through their browser.
+
+    A browser says when one site's page asks another (W3C, "Fetch Metadata"), and where a site pretends that its name is
+    this machine's (DNS rebinding), the request still holds that name.
+    """
+    forged = request.headers.get("sec-fetch-site", "none") not in ("none", "same-origin")
+    peer = request.scope["state"]["peer"]
+    local = request.client is not None and is_this_machine(request.client.host) and is_this_machine(peer[0])
+    return local and not forged and is_this_machine(_host_of(request))
+
+
+def _host_of(request: Request) -> str | None:
     try:
-        return ipaddress.ip_address(host).is_loopback
+        return request.url.hostname
     except ValueError:
-        return False
+        return None
 
 
 def _make_admin_key(path: Path) -> None:

@@ -23,6 +23,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 from flamehaven.keys import Key, KeyList, NewKey
 from functions.ingest.models import SweepReport
 from functions.search.models import Retracted, SearchAnswer, Text
+from shared.keys import ID_LENGTH, PREFIX
 from shared.names import name_problem, store_problem
 from shared.records import Reason
 from shared.secret import SecretSource
@@ -225,7 +226,9 @@ class Client:
         return await self._call("POST", "api/admin/keys", NewKey, json=asked)
 
     async def revoke_key(self, key_id: str) -> Key:
-        """End an API key."""
+        """End an API key, by its id; by mistake it may be the key itself, which is for no address."""
+        if key_id.startswith(PREFIX):
+            key_id = key_id.removeprefix(PREFIX)[:ID_LENGTH]
         return await self._call("DELETE", f"api/admin/keys/{quote(key_id, safe='')}", Key)
 
     async def reconcile(self, *, store: str | None, dry_run: bool, yes: bool) -> SweepReport:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from datetime import datetime
 
-from pydantic import AliasChoices, BaseModel, ConfigDict, Field, field_validator
+from pydantic import AliasChoices, BaseModel, ConfigDict, Field, field_validator, model_validator
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
@@ -55,6 +55,12 @@ class KeyRequest(BaseModel):
             if problem := store_problem(store):
                 raise ValueError(f"{store!r}: {problem}")
         return stores
+
+    @model_validator(mode="after")
+    def _admin_of_everything(self) -> KeyRequest:
+        if self.stores is not None and Scope.ADMIN in self.scopes:
+            raise ValueError("An admin has all stores: leave out either the stores or the scope admin.")
+        return self
 
 
 class Key(BaseModel):

@@ -52,7 +52,13 @@ ANSWERS: list[type[BaseModel]] = [
 ]
 
 
-SECURITY = {"key": {"type": "http", "scheme": "bearer", "description": "An API key, or the admin key."}}
+SECURITY = {
+    "key": {
+        "type": "http",
+        "scheme": "bearer",
+        "description": "An API key, the admin key, or a token of the OIDC provider.",
+    }
+}
 
 
 def components() -> dict[str, Any]:

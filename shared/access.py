@@ -36,8 +36,10 @@ class Caller:
     daily_tokens: int | None = None
 
     def may(self, *scopes: Scope) -> bool:
-        """Whether the caller has one of the scopes; an admin has all."""
-        return Scope.ADMIN in self.scopes or not self.scopes.isdisjoint(scopes)
+        """Whether the caller has one of the scopes; an admin has all, one with stores all but that of an admin."""
+        if Scope.ADMIN in self.scopes:
+            return self.stores is None or scopes != (Scope.ADMIN,)
+        return not self.scopes.isdisjoint(scopes)
 
     def sees(self, store: str) -> bool:
         """Whether the store exists for the caller."""
@@ -78,4 +80,4 @@ budget: ContextVar[Budget] = ContextVar("budget", default=NoBudget())  # noqa: B
 def check_store(store: str) -> None:
     """Raise ServiceError (PERMISSION_DENIED) where the caller has no business in a store, whether it exists or not."""
     if not caller.get().sees(store):
-        raise ServiceError("PERMISSION_DENIED", f"This key is not for store {store!r}.")
+        raise ServiceError("PERMISSION_DENIED", f"Store {store!r} is not among those that you may use.")

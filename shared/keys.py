@@ -7,6 +7,7 @@ Its secret has 144 random bits, for which a plain SHA-256 is enough (a slow hash
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import hashlib
 import hmac
 import re
@@ -20,7 +21,9 @@ from shared.access import Caller, Scope
 from shared.buckets import ABSENT, Bucket, ObjectNotFound, PreconditionFailed
 
 PREFIX = "sk_live_"
-_KEY = re.compile(rf"{PREFIX}([0-9a-f]{{12}})([0-9a-f]{{36}})")
+ID_LENGTH = 12
+_ID = re.compile(rf"[0-9a-f]{{{ID_LENGTH}}}")
+_KEY = re.compile(rf"{PREFIX}({_ID.pattern})[0-9a-f]{{36}}")
 REMEMBERED = 10.0
 """Seconds for which a key is not read again: so long a revoked one may still work."""
 MOST = 10_000
@@ -103,14 +106,15 @@ class Keys:
 
     async def revoke(self, key_id: str) -> KeyRecord | None:
         """End a key; None where there is none of that id. Everywhere it ends within seconds."""
-        found = await self._read(self._place(key_id))
+        found = await self._read(self._place(key_id)) if _ID.fullmatch(key_id) else None
         if found is None:
             return None
         record, generation = found
         if record.revoked is None:
             record = record.model_copy(update={"revoked": datetime.now(UTC)})
             data = record.model_dump_json().encode()
-            await self._state.put(self._place(key_id), data, if_generation=generation)
+            with contextlib.suppress(PreconditionFailed):  # another revoked it meanwhile: nothing else changes it
+                await self._state.put(self._place(key_id), data, if_generation=generation)
         self._known.pop(key_id, None)
         return record
 

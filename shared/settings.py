@@ -5,9 +5,9 @@
 
 from __future__ import annotations
 
+import ipaddress
 import re
 from functools import lru_cache
-from ipaddress import ip_network
 from pathlib import Path
 from typing import Annotated, Any, Literal
 from urllib.parse import quote, urlsplit
@@ -71,10 +71,26 @@ def _rate(value: str) -> str:
 def _networks(value: str) -> str:
     for each in filter(None, (part.strip() for part in value.split(","))):
         try:
-            ip_network(each, strict=False)
+            ipaddress.ip_network(each, strict=False)
         except ValueError:
             raise ValueError(f"{each!r} is no address and no network such as 10.0.0.0/8") from None
     return value
+
+
+def is_secure(address: str, environment: str) -> bool:
+    """Whether what an address gives can be believed: over https, or in development from this machine."""
+    parts = urlsplit(address)
+    if parts.scheme == "https":
+        return bool(parts.hostname)
+    return parts.scheme == "http" and environment == "development" and is_this_machine(parts.hostname)
+
+
+def is_this_machine(host: str | None) -> bool:
+    """Whether a host, by name or address, can only be this machine."""
+    try:
+        return host == "localhost" or ipaddress.ip_address(host or "").is_loopback
+    except ValueError:
+        return False
 
 
 LogLevel = Annotated[Literal["debug", "info", "warning", "error", "critical"], BeforeValidator(_lower)]
@@ -163,6 +179,30 @@ class Settings(BaseSettings):
         description="The key that may do everything, or the path of its file. Empty: in production the first start "
         "makes one in `DATA_DIR/admin.key`; in development nobody on the same machine needs one before a key is made.",
     )
+    oauth_issuer: str = Field(
+        "",
+        description="The OIDC provider whose tokens are taken beside keys, exactly as it calls itself. Empty: none.",
+    )
+    oauth_audience: str = Field("", description="What a token has to be for: its claim `aud`. Needed with an issuer.")
+    oauth_jwks_url: str = Field(
+        "", description="Where the provider's keys are. Empty: where its discovery document says."
+    )
+    oauth_roles_claim: str = Field(
+        "roles",
+        min_length=1,
+        description="The claim that holds roles; dots lead into it, as in `realm_access.roles`.",
+    )
+    oauth_roles_prefix: str = Field(
+        "", description="What stands before `search`, `upload`, `manage` and `admin` in the names of roles."
+    )
+    oauth_required_roles: str = Field(
+        "", description="The roles that make an admin, with commas between them. Empty: `admin`, after the prefix."
+    )
+    oauth_stores_claim: str = Field(
+        "stores",
+        description="The claim that holds the stores that exist for a token, or `*` for all; a token without it has "
+        "none. Empty: every token has all stores.",
+    )
     environment: Environment = Field(
         "production", description="`production` or `development`; development needs no key and logs for people."
     )
@@ -225,6 +265,16 @@ class Settings(BaseSettings):
                 f"STATE_URL: got {state!r}, which is among the documents; it takes another bucket, another prefix, or "
                 "one below the documents that starts with a dot."
             )
+        return self
+
+    @model_validator(mode="after")
+    def _provider_that_can_be_believed(self) -> Settings:
+        if self.oauth_issuer and not self.oauth_audience:
+            raise ValueError("OAUTH_AUDIENCE is empty, and OAUTH_ISSUER needs it: what tokens for this service name.")
+        name = "OAUTH_JWKS_URL" if self.oauth_jwks_url else "OAUTH_ISSUER"
+        address = self.oauth_jwks_url or self.oauth_issuer
+        if address and not is_secure(address, self.environment):
+            raise ValueError(f"{name}: got {address!r}; takes an https:// address.")
         return self
 
     def key(self) -> str:
