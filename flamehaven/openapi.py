@@ -52,13 +52,8 @@ ANSWERS: list[type[BaseModel]] = [
 ]
 
 
-SECURITY = {
-    "key": {
-        "type": "http",
-        "scheme": "bearer",
-        "description": "An API key, the admin key, or a token of the OIDC provider.",
-    }
-}
+_KEYS = "An API key, the admin key, or a token of the OIDC provider."
+SECURITY = {"key": {"type": "http", "scheme": "bearer", "description": _KEYS}}
 
 
 def components() -> dict[str, Any]:

@@ -209,11 +209,31 @@ def test_development_is_open_on_this_machine_until_there_is_a_key(tmp_path: Path
     assert not (tmp_path / "admin.key").exists()
 
 
-@pytest.mark.parametrize(("address", "enters"), [("127.0.0.1", True), ("::1", True), ("192.0.2.7", False), ("", False)])
-async def test_development_is_closed_to_other_machines(tmp_path: Path, address: str, enters: bool) -> None:
+@pytest.mark.parametrize(
+    ("address", "headers", "enters"),
+    [
+        ("127.0.0.1", {}, True),
+        ("127.0.0.1", {"host": "localhost:8000"}, True),
+        ("127.0.0.1", {"sec-fetch-site": "same-origin"}, True),
+        ("::1", {"host": "[::1]:8000"}, True),
+        ("192.0.2.7", {}, False),
+        ("", {}, False),
+        ("127.0.0.1", {"host": "localhost.evil.example"}, False),
+        ("127.0.0.1", {"host": "rebound.example:8000"}, False),
+        ("127.0.0.1", {"host": ""}, False),
+        ("127.0.0.1", {"host": "["}, False),
+        ("127.0.0.1", {"sec-fetch-site": "cross-site"}, False),
+        ("127.0.0.1", {"sec-fetch-site": "same-site"}, False),
+    ],
+)
+async def test_development_is_closed_to_other_machines_and_to_sites_in_a_browser(
+    tmp_path: Path, address: str, headers: dict[str, str], enters: bool
+) -> None:
     parts = await open_runtime(Settings(environment="development", data_dir=tmp_path))
     try:
-        scope = {"type": "http", "headers": [(b"x-forwarded-for", b"127.0.0.1")], "client": (address, 1)}
+        sent = {"x-forwarded-for": "127.0.0.1", "host": "127.0.0.1:8000", **headers}
+        raw = [(name.encode(), value.encode()) for name, value in sent.items()]
+        scope = {"type": "http", "path": "/", "query_string": b"", "headers": raw, "client": (address, 1)}
         asking = (await asyncio.to_thread(open_door, parts)).caller(Request(scope))
         if enters:
             assert (await asking).may(Scope.ADMIN)
