@@ -61,7 +61,12 @@ def create_app(*, watch: bool = True) -> FastAPI:
     configure_once()
     lifespan = partial(_lifespan, watch=watch)
     app = FastAPI(
-        title="Flamehaven FileSearch", version=product_version(), lifespan=lifespan, docs_url=None, redoc_url=None
+        title="Flamehaven FileSearch",
+        version=product_version(),
+        lifespan=lifespan,
+        docs_url=None,
+        redoc_url=None,
+        redirect_slashes=False,  # a redirect would lead wherever the request's own Host says
     )
     app.add_middleware(SlowBodies)
     app.add_middleware(TrustedProxies, trusted=settings().trusted_proxies)

@@ -3,19 +3,28 @@
 from __future__ import annotations
 
 import asyncio
+import socket
 import stat
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+import httpx2
 import pytest
+from pydantic import SecretStr
+from starlette.applications import Starlette
 from starlette.requests import Request
+from starlette.responses import Response, StreamingResponse
+from starlette.routing import Route
 
-from flamehaven.access import open_door
-from shared.access import Scope
+from flamehaven.access import guarded, open_door
+from shared.access import Caller, Scope, caller
+from shared.buckets.directory import DirectoryBucket
 from shared.errors import ServiceError
+from shared.keys import REMEMBERED, Keys
 from shared.runtime import open_runtime
 from shared.settings import Settings
 from tests.servers import ROOT, Server, flamehaven, until
@@ -46,8 +55,13 @@ OPEN = ("/", "/health", "/health/live", "/docs", "/openapi.json")
 
 
 @pytest.fixture(scope="module")
-def production(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    folder = tmp_path_factory.mktemp("production")
+def log(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("production") / "server.log"
+
+
+@pytest.fixture(scope="module")
+def production(log: Path) -> Iterator[Server]:
+    folder = log.parent
     for store, text in {"hr": "The safe's code is 4711.", "it": "The router's code is 8888."}.items():
         (folder / "documents" / store).mkdir(parents=True)
         (folder / "documents" / store / "codes.md").write_text(text)
@@ -108,6 +122,15 @@ def test_another_store_can_neither_be_named_nor_listed_nor_cited(production: Ser
         production.delete("/api/stores/hr?force=true", headers=headers),
         production.delete("/api/stores/there-is-none", headers=headers),
         production.post("/api/stores", json={"name": "new"}, headers=headers),
+        production.post("/api/stores", json={"name": "hr"}, headers=headers),
+        production.post("/api/stores/hr/reindex", headers=headers),
+        production.post("/api/documents/hr/codes.md/retry", headers=headers),
+        production.post("/api/reconcile?store=it&dry_run=true", headers=headers),
+        production.get("/api/documents/hr%2Fcodes.md", headers=headers),
+        production.get("/api/search?q=code&store=it&stores=hr", headers=headers),
+        production.get("/api/search?q=code&stores=it&stores=hr", headers=headers),
+        production.get("/api/search?q=code&store=%20hr%20", headers=headers),
+        production.get("/api/search?q=code&store=hr&stream=true", headers=headers),
         production.post("/api/upload/single", data={"store": "hr"}, files={"file": ("a.md", b"A")}, headers=headers),
         production.post("/api/upload/multiple", data={"store": "hr"}, files={"files": ("a.md", b"A")}, headers=headers),
     ):
@@ -133,6 +156,175 @@ def test_another_store_can_neither_be_named_nor_listed_nor_cited(production: Ser
 )
 def test_what_is_no_key_opens_nothing(production: Server, headers: dict[str, str]) -> None:
     assert production.get("/api/stores", headers=headers).status_code == 401
+
+
+HR = "/api/documents/it/{}hr/{}"
+LEADS_ELSEWHERE = [
+    *[("GET", HR.format(dots, "codes.md")) for dots in ("../", "%2e%2e/", "..%2f")],
+    ("PUT", HR.format("../", "codes.md")),
+    ("PUT", HR.format("%2e%2e/", "codes.md.metadata.json")),
+    ("DELETE", HR.format("..%2f", "codes.md")),
+    ("POST", HR.format("../", "codes.md/retry")),
+    ("POST", "/api/stores/it%2f..%2fhr/reindex"),
+    ("DELETE", "/api/stores/it%2f..%2fhr?force=true"),
+    ("GET", "//api/documents/hr/codes.md"),
+    ("GET", "/docs/../api/documents/hr/codes.md"),
+    ("GET", "http://evil.example/api/documents/hr/codes.md"),
+]
+
+
+def sent(server: Server, method: str, target: str, *lines: bytes) -> tuple[int, bytes]:
+    """The status and the whole of the answer to a request line and header lines that no client would tidy up."""
+    head = [f"{method} {target} HTTP/1.1".encode(), b"Host: evil.example", b"Connection: close", b"Content-Length: 0"]
+    with socket.create_connection((server.base_url.host, server.base_url.port or 80), timeout=20) as line:
+        line.sendall(b"\r\n".join([*head, *lines, b"", b""]))
+        answer = b"".join(iter(lambda: line.recv(65536), b""))
+    return int(answer.split(b" ", 2)[1]), answer
+
+
+def test_no_path_leads_into_another_store(production: Server) -> None:
+    key = make_key(production, "search", "upload", "manage", stores=["it"])["key"]
+    for method, target in LEADS_ELSEWHERE:
+        status, answer = sent(production, method, target, f"Authorization: Bearer {key}".encode())
+        assert status in (400, 404), (method, target)
+        assert b"4711" not in answer
+    for prefix in ("hr/", "../", "it/../hr/", "/", "it/%00"):
+        found = production.get(f"/api/documents?prefix={prefix}", headers=bearer(key)).json()
+        assert [document["object"] for document in found["documents"]] == [], prefix
+    found = production.get("/api/documents?page_token=a&page_size=1", headers=bearer(key)).json()
+    assert ([document["object"] for document in found["documents"]], found["next_page_token"]) == (
+        ["it/codes.md"],
+        None,
+    )
+    documents = production.get("/api/documents", headers=bearer(ADMIN_KEY)).json()["documents"]
+    assert [document["object"] for document in documents] == ["hr/codes.md", "it/codes.md"]
+
+
+@pytest.mark.parametrize(
+    "wanted", ['flamehaven_object = "hr/codes.md"', 'type = "md" OR folder = "hr"', 'folder = "hr"', 'type = "md"']
+)
+def test_no_filter_leads_into_another_store(production: Server, wanted: str) -> None:
+    key = make_key(production, "search", stores=["it"])["key"]
+    asked = {"q": "What is the code of the safe and of the router?", "store": "it", "metadata_filter": wanted}
+    answer = production.get("/api/search", params=asked, headers=bearer(key))
+    assert answer.status_code == 200
+    assert "4711" not in answer.text
+    assert {source["store"] for source in answer.json()["sources"]} <= {"it"}
+
+
+@pytest.mark.parametrize(
+    "lines",
+    [
+        [b"Authorization: Bearer KEY", b"Authorization: Bearer KEY"],
+        [b"Authorization: Bearer wrong", b"Authorization: Bearer KEY"],
+        [b"Authorization: Bearer wrong, Bearer KEY"],
+        [b"X-API-Key: KEY", b"X-API-Key: wrong"],
+        [b"Authorization: Bearer\tKEY"],
+        [b"Authorization: KEY"],
+        [b"Authorization: Bearer KEY\xff"],
+        [b"Authorization: Bearer sk_live_\xd9\xa1\xff" + b"\xd9\xa1" * 47],
+        [b"Authorization: Bearer " + b"a" * 50_000],
+        [b"Authorization: Bearer a.b.c"],
+        [b"Authorization: Bearer"],
+        [b"Cookie: key=KEY; access_token=KEY"],
+    ],
+)
+def test_a_key_in_a_wrong_form_opens_nothing(production: Server, lines: list[bytes]) -> None:
+    lines = [line.replace(b"KEY", ADMIN_KEY.encode()) for line in lines]
+    status, answer = sent(production, "GET", "/api/admin/keys", *lines)
+    assert (status, b"INVALID_API_KEY" in answer) == (401, True)
+    assert ADMIN_KEY.encode() not in answer
+
+
+def test_a_key_in_an_address_opens_nothing_and_is_in_no_log(production: Server, log: Path) -> None:
+    made = make_key(production, "admin")
+    query = "&".join(f"{name}={made['key']}" for name in ("key", "api_key", "access_token", "token"))
+    assert production.get(f"/api/stores?{query}").status_code == 401
+    assert production.delete(f"/api/admin/keys/{made['key']}", headers=bearer(ADMIN_KEY)).status_code == 404
+    assert production.get("/health/live", headers={"X-Request-ID": made["key"]}).status_code == 200
+    written = log.read_text()
+    assert f"/api/admin/keys/{made['prefix']} 404" in written
+    assert made["key"] not in written
+    assert ADMIN_KEY not in written
+
+
+def test_other_methods_and_methods_in_headers_open_nothing(production: Server) -> None:
+    for method in ("HEAD", "OPTIONS", "TRACE", "PATCH", "PROPFIND"):
+        assert production.request(method, "/api/admin/keys").status_code == 405
+    headers = {"X-HTTP-Method-Override": "DELETE", "X-Original-URL": "/api/admin/keys", "X-Rewrite-URL": "/"}
+    assert production.get("/api/stores", headers=headers).status_code == 401
+
+
+def test_a_slash_too_many_leads_nowhere_else(production: Server) -> None:
+    status, answer = sent(production, "GET", "/api/stores/")
+    assert status == 404
+    assert b"evil.example" not in answer
+
+
+def test_the_letters_of_the_header_s_name_and_scheme_do_not_matter(production: Server) -> None:
+    assert sent(production, "GET", "/api/stores", f"aUTHORIZATION: bEARER  {ADMIN_KEY} ".encode())[0] == 200
+
+
+@pytest.mark.parametrize("key_id", ["..", "%00", "a" * 3000, "%2e%2e%2fdeployment", "A" * 12])
+def test_what_is_no_key_s_id_revokes_nothing(production: Server, key_id: str) -> None:
+    assert production.delete(f"/api/admin/keys/{key_id}", headers=bearer(ADMIN_KEY)).status_code == 404
+
+
+async def test_a_key_ends_the_moment_it_expires_and_elsewhere_soon_after_it_is_revoked(tmp_path: Path) -> None:
+    state = DirectoryBucket(tmp_path / "state")
+    await state.make()
+    here, elsewhere = Keys(state), Keys(state)
+    key, record = await here.create("x", (Scope.SEARCH,), days=1)
+    assert record.active
+    assert not record.model_copy(update={"expires": datetime.now(UTC)}).active
+    assert await elsewhere.caller(key) is not None
+    revoked = await asyncio.gather(here.revoke(record.id), elsewhere.revoke(record.id))
+    assert [each is not None and each.revoked is not None for each in revoked] == [True, True]
+    assert await here.caller(key) is None
+    assert await Keys(state).caller(key) is None
+    assert REMEMBERED <= 10
+
+
+async def test_an_admin_key_that_cannot_be_read_keeps_the_door_shut_and_other_keys_going(tmp_path: Path) -> None:
+    file = tmp_path / "admin.key"
+    settings = Settings(environment="development", data_dir=tmp_path, flamehaven_admin_key=SecretStr(str(file)))
+    parts = await open_runtime(settings)
+    try:
+        door = await asyncio.to_thread(open_door, parts)
+        local: dict[str, Any] = {"type": "http", "path": "/", "query_string": b"", "client": ("127.0.0.1", 1)}
+        for content in (None, ""):
+            if content is not None:
+                file.write_text(content)
+            for sent in ([], [(b"x-api-key", b"")], [(b"x-api-key", b"wrong")]):
+                with pytest.raises(ServiceError) as refused:
+                    await door.caller(Request({**local, "headers": [(b"host", b"localhost"), *sent]}))
+                assert refused.value.code == "INVALID_API_KEY"
+        key, _ = await parts.keys.create("x", (Scope.SEARCH,))
+        file.unlink()
+        assert (await door.caller(Request({**local, "headers": [(b"x-api-key", key.encode())]}))).may(Scope.SEARCH)
+    finally:
+        await parts.aclose()
+
+
+async def test_what_is_streamed_after_the_handler_is_still_its_caller_s() -> None:
+    seen = []
+
+    class Stranger:
+        async def caller(self, request: Request) -> Caller:
+            return Caller("a-stranger", frozenset({Scope.SEARCH}))
+
+    async def handler(request: Request) -> Response:
+        async def body() -> AsyncIterator[bytes]:
+            seen.append(caller.get().id)
+            yield b"x"
+
+        return StreamingResponse(body())
+
+    app = Starlette(routes=[Route("/", guarded(handler, Scope.SEARCH))])
+    app.state.door = Stranger()
+    async with httpx2.AsyncClient(transport=httpx2.ASGITransport(app), base_url="http://app.local") as client:
+        assert (await client.get("/")).text == "x"
+    assert seen == ["a-stranger"]
 
 
 def test_the_original_s_header_is_taken_too(production: Server) -> None:
@@ -173,6 +365,7 @@ def test_a_revoked_key_ends_and_a_key_is_shown_once(production: Server) -> None:
         {"name": "x", "stores": []},
         {"name": "x", "stores": ["a/b"]},
         {"name": "x", "expires_in_days": 0},
+        {"name": "x", "scopes": ["admin"], "stores": ["it"]},
         {"name": "x", "rights": ["admin"]},
     ],
 )
@@ -259,5 +452,5 @@ def test_the_command_makes_lists_and_revokes_keys(tmp_path: Path) -> None:
     (line,) = run("list").splitlines()
     assert line.split("\t")[:4] == [key[8:20], "Ann", "search, upload", "hr"]
     assert line.endswith("active")
-    assert run("revoke", key[8:20]) == f"Key {key[8:20]} (Ann) is revoked.\n"
+    assert run("revoke", key) == f"Key {key[8:20]} (Ann) is revoked.\n"
     assert run().strip().endswith("revoked")
