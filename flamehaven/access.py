@@ -18,6 +18,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from flamehaven.limits import Kind, Limits, address_of
+from flamehaven.proxies import peer_of
 from shared.access import ANYBODY, Caller, NoBudget, Scope, budget, caller
 from shared.errors import ServiceError
 from shared.http import endpoint
@@ -189,8 +190,7 @@ def _is_from_this_machine(request: Request) -> bool:
     this machine's (DNS rebinding), the request still holds that name.
     """
     forged = request.headers.get("sec-fetch-site", "none") not in ("none", "same-origin")
-    peer = request.scope["state"]["peer"]
-    local = request.client is not None and is_this_machine(request.client.host) and is_this_machine(peer[0])
+    local = request.client is not None and is_this_machine(request.client.host) and is_this_machine(peer_of(request))
     return local and not forged and is_this_machine(_host_of(request))
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from starlette.requests import Request
 from starlette.types import ASGIApp, Receive, Scope, Send
 from uvicorn.middleware.proxy_headers import ProxyHeadersMiddleware
 
@@ -16,6 +17,12 @@ class TrustedProxies:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         scope.setdefault("state", {})["peer"] = scope.get("client")
         await self._believing(scope, receive, send)  # type: ignore[arg-type]  # the same
+
+
+def peer_of(request: Request) -> str:
+    """The address at the other end of the connection, whatever headers say; empty where there is none."""
+    peer = request.scope.get("state", {}).get("peer", request.scope.get("client"))
+    return peer[0] if peer else ""
 
 
 def _each(trusted: str) -> list[str]:

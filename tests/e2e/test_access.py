@@ -321,7 +321,7 @@ async def test_what_is_streamed_after_the_handler_is_still_its_caller_s() -> Non
         return StreamingResponse(body())
 
     app = Starlette(routes=[Route("/", guarded(handler, Scope.SEARCH))])
-    app.state.door = Stranger()
+    app.state.door, app.state.limits = Stranger(), None
     async with httpx2.AsyncClient(transport=httpx2.ASGITransport(app), base_url="http://app.local") as client:
         assert (await client.get("/")).text == "x"
     assert seen == ["a-stranger"]
