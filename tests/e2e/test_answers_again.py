@@ -210,3 +210,32 @@ def slow_emulator(folder: Path, asked: list[str]) -> Iterator[str]:
     finally:
         server.should_exit = True
         thread.join()
+
+
+def test_no_request_fails_while_redis_goes_and_comes(tmp_path: Path, redis: RedisServer) -> None:
+    """Searches and uploads go on all the while, each with a connection of its own that stays open."""
+    settings = {"SEARCH_RATE_LIMIT": "100000/minute", "UPLOAD_RATE_LIMIT": "100000/minute"}
+    answers: list[int] = []
+    stop = threading.Event()
+
+    def work(number: int, address: str) -> None:
+        with httpx2.Client(base_url=address, timeout=30) as client:
+            while not stop.is_set():
+                question = {"q": f"When is the summer party, asks {len(answers) % 50}?"}
+                answers.append(client.get("/api/search", params=question).status_code)
+                if number == 0:
+                    answers.append(client.put("/api/documents/new.md", content=b"%d" % len(answers)).status_code)
+
+    with two_servers(tmp_path / "data", redis, **settings) as servers:
+        clients = [threading.Thread(target=work, args=(n, str(servers[n % 2].base_url))) for n in range(6)]
+        for client in clients:
+            client.start()
+        for change in (redis.pause, redis.go_on, redis.stop, redis.start):
+            served = len(answers)
+            until(lambda before=served: len(answers) > before + 40)
+            change()
+        until(lambda: not any(server.get("/health").json()["warnings"] for server in servers))
+        stop.set()
+        for client in clients:
+            client.join()
+    assert set(answers) == {200, 202}
