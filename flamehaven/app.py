@@ -15,6 +15,7 @@ from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Match
+from starlette.types import ASGIApp
 
 from flamehaven import documents, keys, openapi, stores, uploads
 from flamehaven.access import READERS, OpenDoor, guarded, open_door
@@ -52,6 +53,13 @@ QUEUE_PAUSE = 10.0
 """Seconds before a queue that could not be read is tried again, and after which one that is read counts as well."""
 
 
+class App(FastAPI):
+    """FastAPI with our headers outside of everything: Starlette answers an exception that nobody handled out there."""
+
+    def build_middleware_stack(self) -> ASGIApp:
+        return SecurityHeaders(super().build_middleware_stack())
+
+
 def create_app(*, watch: bool = True) -> FastAPI:
     """The ASGI app; it opens nothing before its lifespan starts.
 
@@ -60,7 +68,7 @@ def create_app(*, watch: bool = True) -> FastAPI:
     """
     configure_once()
     lifespan = partial(_lifespan, watch=watch)
-    app = FastAPI(
+    app = App(
         title="Flamehaven FileSearch",
         version=product_version(),
         lifespan=lifespan,
@@ -70,7 +78,6 @@ def create_app(*, watch: bool = True) -> FastAPI:
     )
     app.add_middleware(SlowBodies)
     app.add_middleware(TrustedProxies, trusted=settings().trusted_proxies)
-    app.add_middleware(SecurityHeaders)
     app.add_exception_handler(HTTPException, _refuse)
     app.add_exception_handler(Exception, _refuse)
     _add_routes(app)

@@ -5,12 +5,15 @@ from __future__ import annotations
 import re
 import shutil
 import subprocess
+import sys
 from pathlib import Path
 
+import httpx2
 import pytest
 
-from tests.servers import Server
+from tests.servers import Server, free_port, running
 
+UNWANTED = {"server", "x-powered-by", "access-control-allow-origin"}
 ANSWERS = [
     ("GET", "/", 200),
     ("GET", "/health", 200),
@@ -35,9 +38,38 @@ def test_every_answer_says_what_browsers_may_do_with_it(server: Server, method: 
     assert "frame-ancestors 'none'" in answer.headers["content-security-policy"]
     assert "max-age=" in answer.headers["strict-transport-security"]
     assert ("max-age" if "swagger" in path else "no-store") in answer.headers["cache-control"]
-    assert not answer.headers.keys() & {"server", "x-powered-by", "access-control-allow-origin"}
+    assert not answer.headers.keys() & UNWANTED
     is_page = answer.headers["content-type"].startswith("text/html")
     assert ("script-src 'self'" in answer.headers["content-security-policy"]) is is_page
+
+
+BROKEN = """
+import sys
+import uvicorn
+from flamehaven.app import create_app
+
+def fail():
+    raise ValueError("a detail of ours")
+
+app = create_app(watch=False)
+app.openapi = fail
+uvicorn.run(app, port=int(sys.argv[1]), server_header=False)
+"""
+
+
+def test_an_exception_outside_every_handler_tells_nothing_and_has_the_headers_too(tmp_path: Path) -> None:
+    address = f"http://127.0.0.1:{(port := free_port())}"
+    environment = {"ENVIRONMENT": "development", "DATA_DIR": str(tmp_path)}
+    command = [sys.executable, "-c", BROKEN, str(port)]
+    with running(command, environment=environment, url=f"{address}/health/live", log=tmp_path / "log"):
+        answer = httpx2.get(f"{address}/openapi.json")
+    assert (answer.status_code, answer.json()["error"]) == (500, "INTERNAL_ERROR")
+    assert "detail" not in answer.text
+    assert "a detail of ours" in (tmp_path / "log").read_text()
+    assert answer.headers["x-content-type-options"] == "nosniff"
+    assert "frame-ancestors 'none'" in answer.headers["content-security-policy"]
+    assert answer.headers["cache-control"] == "no-store"
+    assert not answer.headers.keys() & UNWANTED
 
 
 def test_a_page_of_another_origin_may_not_read_answers(server: Server) -> None:
