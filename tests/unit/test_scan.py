@@ -1,0 +1,118 @@
+"""scripts/scan: it finds what is planted, passes what is clean, and says aloud what it could not look at."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler, HTTPServer
+from pathlib import Path
+
+import pytest
+
+from tests.servers import ROOT, free_port
+
+PLANTED = "github_token = '" + "ghp_" + "k3Jx9QzT7mWv2LbR8nYc5HdF1sGp6UaE0iOq" + "'\n"
+
+
+def scan(root: Path, *names: str, **environment: str) -> subprocess.CompletedProcess[str]:
+    """What scripts/scan does in a project."""
+    command = (sys.executable, root / "scripts/scan.py", *names)
+    return subprocess.run(command, env={**os.environ, **environment}, capture_output=True, text=True, timeout=120)
+
+
+def git(root: Path, *words: str) -> None:
+    by = ("-c", "user.name=Ann", "-c", "user.email=ann@example.com", "-c", "commit.gpgsign=false")
+    subprocess.run(("git", *by, *words), cwd=root, check=True, capture_output=True, timeout=60)
+
+
+@pytest.fixture
+def project(tmp_path: Path) -> Path:
+    """A project of one commit that has our scans and their configuration."""
+    (tmp_path / "scripts").mkdir()
+    shutil.copy(ROOT / "scripts/scan.py", tmp_path / "scripts")
+    shutil.copy(ROOT / ".gitleaks.toml", tmp_path)
+    (tmp_path / "requirements").mkdir()
+    for name, package in (("dev", "leaky==1.0"), ("build", "sound==2.0")):
+        (tmp_path / f"requirements/{name}.txt").write_text(f"{package} --hash=sha256:{'0' * 64}\n")
+    git(tmp_path, "init", "-q")
+    git(tmp_path, "add", ".")
+    git(tmp_path, "commit", "-qm", "Begin")
+    return tmp_path
+
+
+def test_this_project_holds_no_secret_in_any_commit_or_file() -> None:
+    if not (ROOT / ".git").exists():
+        pytest.skip("NOT CHECKED: secrets in commits; this is no Git checkout")
+    ran = scan(ROOT, "gitleaks")
+    assert ran.returncode == 0, ran.stdout + ran.stderr
+
+
+def test_a_secret_is_found_in_a_file_and_in_a_commit_that_was_taken_back(project: Path) -> None:
+    (project / "settings.py").write_text(PLANTED)
+    assert scan(project, "gitleaks").returncode == 1, "before it is committed"
+    git(project, "add", ".")
+    git(project, "commit", "-qm", "Plant")
+    git(project, "rm", "-q", "settings.py")
+    git(project, "commit", "-qm", "Take it back")
+    ran = scan(project, "gitleaks")
+    assert ran.returncode == 1
+    assert "settings.py" in ran.stdout
+    assert "k3Jx9QzT7mWv2LbR8nYc5HdF1sGp6UaE0iOq" not in ran.stdout, "a report is no place for it either"
+
+
+@contextmanager
+def vulnerability_service() -> Iterator[str]:
+    """A service that speaks OSV's API and knows of one hole."""
+    hole = {"id": "PYSEC-2026-1", "affected": [{"package": {"name": "leaky", "ecosystem": "PyPI"}}]}
+
+    class Answer(BaseHTTPRequestHandler):
+        def do_POST(self) -> None:
+            asked = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
+            found = {"vulns": [hole]} if asked["package"]["name"] == "leaky" else {}
+            self.send_response(200)
+            self.end_headers()
+            self.wfile.write(json.dumps(found).encode())
+
+        def log_message(self, format: str, *args: object) -> None:
+            pass
+
+    with HTTPServer(("127.0.0.1", 0), Answer) as server:
+        thread = threading.Thread(target=server.serve_forever)
+        thread.start()
+        try:
+            yield f"http://127.0.0.1:{server.server_port}/v1/query"
+        finally:
+            server.shutdown()
+            thread.join()
+
+
+def test_a_package_with_a_hole_is_found(project: Path) -> None:
+    with vulnerability_service() as url:
+        asked = {"PIP_AUDIT_VULNERABILITY_SERVICE": "osv", "PIP_AUDIT_OSV_URL": url}
+        found = scan(project, "pip-audit", **asked)
+        (project / "requirements/dev.txt").write_text((project / "requirements/build.txt").read_text())
+        clean = scan(project, "pip-audit", **asked)
+    assert (found.returncode, clean.returncode) == (1, 0), found.stderr + clean.stderr
+    assert "PYSEC-2026-1" in found.stdout
+
+
+def test_a_service_that_cannot_be_asked_is_no_clean_bill(project: Path) -> None:
+    nobody = f"http://127.0.0.1:{free_port()}/v1/query"
+    ran = scan(project, "pip-audit", PIP_AUDIT_VULNERABILITY_SERVICE="osv", PIP_AUDIT_OSV_URL=nobody)
+    assert ran.returncode == 2
+    assert "NOT CHECKED: packages" in ran.stderr
+
+
+def test_a_program_that_is_missing_is_no_clean_bill(project: Path) -> None:
+    if shutil.which("trufflehog", path=str(Path(sys.executable).parent)):
+        pytest.skip("NOT CHECKED: trufflehog is beside this Python")
+    ran = scan(project, "trufflehog", PATH="/nowhere")
+    assert ran.returncode == 2
+    assert "NOT CHECKED: live secrets; trufflehog is not installed" in ran.stderr
+    assert scan(project, "gitleeks").returncode == 64
