@@ -1,0 +1,66 @@
+"""The CI workflows and the hooks before a commit: what their schemas accept, and what they may not do."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+from pathlib import Path
+from typing import Any
+
+import pytest
+from pre_commit.clientlib import load_config
+
+from tests.schemas import problems, read
+from tests.servers import ROOT
+
+WORKFLOWS = [ROOT / ".github/workflows/ci.yml", ROOT / "infra/ci/deploy.yml"]
+SCHEMAS = ("vendor.github-workflows", "custom.github-workflows-require-timeout")
+
+
+def steps(workflow: dict[str, Any]) -> list[dict[str, Any]]:
+    return [step for job in workflow["jobs"].values() for step in job["steps"]]
+
+
+@pytest.mark.parametrize("path", WORKFLOWS, ids=lambda path: path.stem)
+def test_a_workflow_is_what_its_schema_says(path: Path) -> None:
+    for schema in SCHEMAS:
+        assert problems(schema, read(path.read_text())) == []
+
+
+@pytest.mark.parametrize(
+    ("right", "wrong"),
+    [("runs-on:", "run-on:"), ("contents: read", "contents: all"), ("timeout-minutes: 30", "env: {}")],
+)
+def test_a_mistake_is_noticed(right: str, wrong: str) -> None:
+    text = WORKFLOWS[0].read_text()
+    assert right in text
+    assert [each for schema in SCHEMAS for each in problems(schema, read(text.replace(right, wrong)))]
+
+
+@pytest.mark.parametrize("path", WORKFLOWS, ids=lambda path: path.stem)
+def test_a_workflow_may_only_read_and_takes_no_text_of_others_into_a_shell(path: Path) -> None:
+    workflow = read(path.read_text())
+    assert workflow["permissions"] == {"contents": "read"}
+    for step in steps(workflow):
+        if "uses" in step:
+            assert re.fullmatch(r"[\w-]+/[\w-]+@v\d[\d.]*", step["uses"])
+        if "run" in step:
+            assert "${{" not in step["run"], "an expression in a script is a way in: pass it by env"
+            checked = subprocess.run(("bash", "-n"), input=step["run"], capture_output=True, text=True, timeout=10)
+            assert checked.stderr == ""
+
+
+def test_both_scan_and_the_project_itself_is_tested_on_every_python() -> None:
+    for path in WORKFLOWS:
+        words = " ".join(f"{step.get('run', '')} {step.get('uses', '')}" for step in steps(read(path.read_text())))
+        for needed in ("scripts/test", "scripts/scan gitleaks pip-audit", "trufflesecurity/trufflehog", "docker build"):
+            assert needed in words, f"{path.name}: {needed}"
+    classifiers = re.findall(r"Python :: (3\.\d+)", (ROOT / "pyproject.toml").read_text())
+    assert read(WORKFLOWS[0].read_text())["jobs"]["test"]["strategy"]["matrix"]["python"] == classifiers
+
+
+def test_the_hooks_before_a_commit_can_be_read_and_their_tools_are_of_the_development_lock() -> None:
+    (repository,) = load_config(ROOT / ".pre-commit-config.yaml")["repos"]
+    hooks = {hook["id"]: hook["entry"] for hook in repository["hooks"]}
+    assert hooks.keys() == {"ruff-check", "ruff-format", "mypy", "hadolint", "gitleaks", "trufflehog", "tracked-files"}
+    assert [name for name, entry in hooks.items() if not entry.startswith(".venv/bin/")] == ["trufflehog"]
