@@ -2,30 +2,23 @@
 
 from __future__ import annotations
 
+import os
 import re
-import shutil
 import socket
 import ssl
 import subprocess
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack
 from pathlib import Path
 
 import httpx2
 import pytest
 
-from tests.servers import ROOT, Server, free_port, running
+from tests.nginx import CONFIGURATION, NAMED, needs, nginx
+from tests.schemas import read
+from tests.servers import ROOT, Server
 
 UNIT = ROOT / "infra/systemd/flamehaven.service"
-NGINX = ROOT / "infra/nginx/flamehaven.conf"
-
-
-def needs(tool: str) -> str:
-    """The path of a program; skips, loudly, where it is missing."""
-    found = shutil.which(tool, path="/usr/sbin:/usr/bin:/sbin:/bin")
-    if found is None:
-        pytest.skip(f"NOT CHECKED: {tool} is not installed")
-    return found
 
 
 def verified(folder: Path, text: str) -> str:
@@ -54,46 +47,17 @@ def test_the_unit_is_not_exposed(tmp_path: Path) -> None:
     assert ran.returncode == 0, ran.stdout[-500:]
 
 
-@contextmanager
-def nginx(folder: Path, server: Server) -> Iterator[tuple[httpx2.Client, int]]:
-    """nginx with our configuration in front of a server, and a client that trusts its certificate."""
-    program, tls, plain = needs("nginx"), free_port(), free_port()
-    key, certificate = folder / "privkey.pem", folder / "fullchain.pem"
-    made = ("req", "-x509", "-newkey", "rsa:2048", "-nodes", "-keyout", key, "-out", certificate, "-days", "2")
-    subject = ("-subj", "/CN=search.example.com", "-addext", "subjectAltName=DNS:search.example.com")
-    subprocess.run((needs("openssl"), *made, *subject), check=True, capture_output=True, timeout=60)
-    shutil.copy(certificate, folder / "chain.pem")
-    text = NGINX.read_text().replace("/etc/letsencrypt/live/search.example.com", str(folder))
-    text = text.replace("listen 443", f"listen 127.0.0.1:{tls}").replace("listen 80", f"listen 127.0.0.1:{plain}")
-    text = text.replace("127.0.0.1:8000", f"127.0.0.1:{server.base_url.port}")
-    places = "".join(
-        f"{kind}_temp_path {folder}/{kind};\n" for kind in ("client_body", "proxy", "fastcgi", "uwsgi", "scgi")
-    )
-    whole = (
-        f"pid {folder}/pid;\nerror_log {folder}/error.log;\nevents {{}}\nhttp {{\naccess_log off;\n{places}{text}}}\n"
-    )
-    (folder / "nginx.conf").write_text(whole)
-    command = [program, "-c", str(folder / "nginx.conf"), "-g", "daemon off; master_process off;"]
-    trusted = ssl.create_default_context(cafile=str(certificate))
-    with (
-        running(command, environment={}, url=f"http://127.0.0.1:{plain}/", log=folder / "nginx.log"),
-        httpx2.Client(
-            base_url=f"https://127.0.0.1:{tls}",
-            headers={"Host": "search.example.com"},
-            verify=trusted,
-            timeout=30,
-        ) as client,
-    ):
-        yield client, plain
-
-
-NAMED = {"sni_hostname": "search.example.com"}
-
-
 def test_nginx_passes_on_what_it_should_and_nothing_else(server: Server, tmp_path: Path) -> None:
     with nginx(tmp_path, server) as (client, plain):
         moved = httpx2.get(f"http://127.0.0.1:{plain}/api/stores?x=1", headers={"Host": "search.example.com"})
         assert (moved.status_code, moved.headers["location"]) == (301, "https://search.example.com/api/stores?x=1")
+        challenge = tmp_path / ".well-known/acme-challenge"
+        challenge.mkdir(parents=True)
+        (challenge / "token").write_text("proof")
+        proof = httpx2.get(
+            f"http://127.0.0.1:{plain}/.well-known/acme-challenge/token", headers={"Host": "search.example.com"}
+        )
+        assert proof.text == "proof", "or else the certificate is not renewed"
         form = {"files": {"file": ("a.md", b"The boiler is serviced every April.")}, "data": {"store": "house"}}
         kept = client.post("/api/upload/single", headers={"Prefer": "wait=20"}, extensions=NAMED, **form)
         assert kept.json()["status"] == "indexed", kept.text
@@ -109,21 +73,77 @@ def test_nginx_passes_on_what_it_should_and_nothing_else(server: Server, tmp_pat
 
 
 def test_nginx_refuses_uploads_that_are_none(server: Server, tmp_path: Path) -> None:
-    with nginx(tmp_path, server) as (client, _):
+    with nginx(tmp_path, server) as (client, _), ExitStack() as open_lines:
+
+        def upload(content_length: int) -> bytes:
+            """The first line of the answer to an upload whose body does not come, or nothing while it is awaited."""
+            plain = socket.create_connection((client.base_url.host, client.base_url.port or 443), timeout=10)
+            line = open_lines.enter_context(trusted.wrap_socket(plain, server_hostname="search.example.com"))
+            line.sendall(
+                b"POST /api/upload/single HTTP/1.1\r\nHost: search.example.com\r\n"
+                b"Content-Type: multipart/form-data; boundary=b\r\nContent-Length: %d\r\n\r\n" % content_length
+            )
+            line.settimeout(0.5)
+            try:
+                return line.recv(1000).partition(b"\r\n")[0]
+            except TimeoutError:
+                return b""
+
+        trusted = ssl.create_default_context(cafile=str(tmp_path / "fullchain.pem"))
+        form = {"files": {"file": ("a.md", b"")}}
         assert client.get("/api/upload/single", extensions=NAMED).status_code == 403
         assert client.post("/api/upload/single", content=b"x", extensions=NAMED).status_code == 415
-        large = (
-            "POST /api/upload/single HTTP/1.1\r\nHost: search.example.com\r\n"
-            f"Content-Type: multipart/form-data; boundary=b\r\nContent-Length: {60 << 20}\r\n\r\n"
-        )
-        trusted = ssl.create_default_context(cafile=str(tmp_path / "fullchain.pem"))
-        with (
-            socket.create_connection((client.base_url.host, client.base_url.port or 443), timeout=10) as plain,
-            trusted.wrap_socket(plain, server_hostname="search.example.com") as line,
-        ):
-            line.sendall(large.encode())
-            assert b" 413 " in line.recv(1000).partition(b"\r\n")[0]
-        form = {"files": {"file": ("a.md", b"")}}
+        assert client.post("/api/upload/single?store=hr", extensions=NAMED, **form).status_code == 400
+        assert client.post("/api/upload/single/../other", extensions=NAMED, **form).status_code == 404
+        assert b" 413 " in upload(60 << 20)
+        assert [upload(100) for _ in range(4)] == [b""] * 4
+        assert b" 429 " in upload(100)
+        open_lines.close()
         statuses = [client.post("/api/upload/single", extensions=NAMED, **form).status_code for _ in range(14)]
         assert 429 in statuses
-        assert client.get("/prometheus", extensions=NAMED).status_code == 404
+
+
+@pytest.mark.parametrize(
+    "path", ["/prometheus", "/metrics", "/metrics/", "//prometheus", "/%70rometheus", "/x/../metrics"]
+)
+def test_nginx_lets_nobody_outside_ask_for_metrics(passing: httpx2.Client, path: str) -> None:
+    target = {**NAMED, "target": path.encode()}
+    answer = passing.get("/", extensions=target)
+    assert (answer.status_code, answer.headers["content-type"]) == (404, "text/html"), "of nginx, not of the server"
+
+
+def test_nginx_lets_other_addresses_through(passing: httpx2.Client) -> None:
+    assert passing.get("/health/live", extensions=NAMED).status_code == 200
+    assert passing.get("/metricsque", extensions=NAMED).json()["error"] == "RESOURCE_NOT_FOUND"
+
+
+@pytest.fixture(scope="module")
+def passing(server: Server, tmp_path_factory: pytest.TempPathFactory) -> Iterator[httpx2.Client]:
+    with nginx(tmp_path_factory.mktemp("nginx"), server) as (client, _):
+        yield client
+
+
+def configuration_in_compose(folder: Path) -> str:
+    """What the command of nginx in compose.yaml writes, run here with a stand-in for nginx and with other folders."""
+    needs("nginx")
+    command = read((ROOT / "compose.yaml").read_text())["services"]["nginx"]["command"]
+    assert command[:2] == ["sh", "-c"]
+    script = command[2].replace("$$", "$").replace("/srv/flamehaven.conf", str(CONFIGURATION))
+    script = script.replace("/etc/nginx/conf.d", str(folder))
+    (folder / "nginx").write_text("#!/bin/sh\n")
+    (folder / "nginx").chmod(0o755)
+    environment = {"PATH": f"{folder}:{os.environ['PATH']}", "SERVER_NAME": "docs.example.org"}
+    subprocess.run(("sh", "-c", script), env=environment, check=True, timeout=60)
+    return (folder / "flamehaven.conf").read_text()
+
+
+def test_compose_has_the_same_configuration_for_another_name_and_place(server: Server, tmp_path: Path) -> None:
+    text = configuration_in_compose(tmp_path)
+    assert text.count("docs.example.org") == CONFIGURATION.read_text().count("search.example.com")
+    assert "server flamehaven:8000;" in text
+    assert "resolver 127.0.0.11 " in text, "Docker's own"
+    assert "127.0.0.1:8000" not in text
+    assert "127.0.0.53" not in text
+    here = text.replace("flamehaven:8000", "127.0.0.1:8000").replace("docs.example.org", "search.example.com")
+    with nginx(tmp_path, server, here) as (client, _):
+        assert client.get("/health/live", extensions=NAMED).status_code == 200

@@ -17,7 +17,8 @@ import pytest
 
 from tests.servers import ROOT, free_port
 
-PLANTED = "github_token = '" + "ghp_" + "k3Jx9QzT7mWv2LbR8nYc5HdF1sGp6UaE0iOq" + "'\n"
+SECRET = "ghp_" + "k3Jx9QzT7mWv2LbR8nYc5HdF1sGp6UaE0iOq"
+PLANTED = f"github_token = '{SECRET}'\n"
 
 
 def scan(root: Path, *names: str, **environment: str) -> subprocess.CompletedProcess[str]:
@@ -54,16 +55,17 @@ def test_this_project_holds_no_secret_in_any_commit_or_file() -> None:
 
 
 def test_a_secret_is_found_in_a_file_and_in_a_commit_that_was_taken_back(project: Path) -> None:
-    (project / "settings.py").write_text(PLANTED)
-    assert scan(project, "gitleaks").returncode == 1, "before it is committed"
+    (project / "committed.py").write_text(PLANTED)
     git(project, "add", ".")
     git(project, "commit", "-qm", "Plant")
-    git(project, "rm", "-q", "settings.py")
+    git(project, "rm", "-q", "committed.py")
     git(project, "commit", "-qm", "Take it back")
+    (project / "present.py").write_text(PLANTED)
     ran = scan(project, "gitleaks")
     assert ran.returncode == 1
-    assert "settings.py" in ran.stdout
-    assert "k3Jx9QzT7mWv2LbR8nYc5HdF1sGp6UaE0iOq" not in ran.stdout, "a report is no place for it either"
+    assert "committed.py" in ran.stdout
+    assert "present.py" in ran.stdout
+    assert SECRET not in ran.stdout, "a report is no place for it either"
 
 
 @contextmanager

@@ -64,3 +64,24 @@ def test_the_hooks_before_a_commit_can_be_read_and_their_tools_are_of_the_develo
     hooks = {hook["id"]: hook["entry"] for hook in repository["hooks"]}
     assert hooks.keys() == {"ruff-check", "ruff-format", "mypy", "hadolint", "gitleaks", "trufflehog", "tracked-files"}
     assert [name for name, entry in hooks.items() if not entry.startswith(".venv/bin/")] == ["trufflehog"]
+
+
+def test_a_key_is_replaced_as_a_whole_and_never_by_nothing(tmp_path: Path) -> None:
+    """What the operator's pipeline runs on the machine."""
+    script = next(
+        step["run"] for step in steps(read(WORKFLOWS[1].read_text())) if "gemini.key.new" in step.get("run", "")
+    )
+    (command,) = re.findall(r"ssh [^']*'([^']*)' < key", script)
+    key = tmp_path / "gemini.key"
+    key.write_text("old")
+    key.chmod(0o640)
+
+    def replace(by: str) -> int:
+        words = ("sh", "-c", command.replace("/etc/secrets", str(tmp_path)))
+        return subprocess.run(words, input=by, text=True, timeout=10).returncode
+
+    assert replace("") != 0
+    assert key.read_text() == "old"
+    assert replace("new") == 0
+    assert (key.read_text(), oct(key.stat().st_mode)[-3:]) == ("new", "640")
+    assert [path.name for path in tmp_path.iterdir()] == ["gemini.key"]
