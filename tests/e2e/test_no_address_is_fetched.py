@@ -122,6 +122,8 @@ def documents(url: str) -> dict[str, bytes]:
 def test_no_address_of_a_caller_or_a_document_is_fetched(tmp_path: Path) -> None:
     """The operator's NOTIFY_URL is fetched, at the very same listener: so it would have seen anything else."""
     with listener() as (url, asked), flamehaven(tmp_path, NOTIFY_URL=f"{url}/notify") as server:
+        statuses: list[int] = []
+        server.event_hooks["response"].append(lambda answer: statuses.append(answer.status_code))
         for name, content in documents(url).items():
             server.put(f"/api/documents/links/{name}", content=content, headers={"Prefer": "wait=20"})
         found = server.get("/api/search", params={"q": "How old is the boiler?", "store": "links"})
@@ -138,3 +140,5 @@ def test_no_address_of_a_caller_or_a_document_is_fetched(tmp_path: Path) -> None
             server.post("/api/search", json={"query": "boiler", "store": "links"}, headers={name: url})
         until(lambda: asked.count("/notify") >= 5)
     assert set(asked) == {"/notify"}
+    assert len(statuses) > 100
+    assert 429 not in statuses, "each was looked at"
