@@ -21,7 +21,7 @@ BASE = "docker.io/library/python:3.12-slim"
 IMAGE = "localhost/flamehaven-filesearch:test"
 STORAGE = {"STORAGE_DRIVER": "vfs", "BUILDAH_ISOLATION": "chroot"}
 PODMAN = ("podman", "--runtime", "runc", "--cgroup-manager=cgroupfs")
-HARDENED = ("--read-only", "--tmpfs", "/tmp", "--cap-drop", "all", "--memory", "1g")
+HARDENED = ("--read-only", "--tmpfs", "/tmp", "--cap-drop", "all", "--security-opt", "no-new-privileges")
 LIMITS = ("--ulimit", "nofile=4096:4096", "--ulimit", "nproc=4096:4096")  # inside a sandbox none may be raised
 USERLAND = [
     "base-files",

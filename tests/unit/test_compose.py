@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 
 from shared.settings import Settings, load_settings
+from tests.image import HARDENED
 from tests.schemas import problems, read
 from tests.servers import ROOT
 
@@ -43,6 +44,14 @@ def test_every_container_is_locked_down_and_pinned(name: str) -> None:
     assert re.fullmatch(r"[\w./-]+:v?\d+\.\d[\w.-]*", service["image"])
     assert not service.keys() & {"privileged", "pid", "ipc", "network_mode", "devices"}
     assert ("cap_add" in service) is (name == "nginx")
+
+
+def test_the_server_runs_as_the_tests_of_its_image_run_it() -> None:
+    server = SERVICES["flamehaven"]
+    flags = ("--read-only", "--tmpfs", *server["tmpfs"], "--cap-drop", "all", "--security-opt", "no-new-privileges")
+    assert flags == HARDENED
+    data = [volume for volume in server["volumes"] if not volume.endswith(":ro")]
+    assert [volume.partition(":")[2] for volume in data] == ["/app/data"]
 
 
 def test_only_nginx_is_reached_from_outside() -> None:
