@@ -85,7 +85,7 @@ def test_what_was_backed_up_from_a_running_server_answers_on_a_new_machine(tmp_p
                 put(server, number)
             until(lambda: all(f"{number}.md" in ask(server, number) for number in range(5)))
             made = server.post("/api/admin/keys", json={"name": "Ann", "scopes": ["search"]}).json()["key"]
-            coming = [pool.submit(put, server, number) for number in range(5, 40)]
+            coming = [pool.submit(put, server, number) for number in range(5, 20)]
             backup = shell(here(block("Backups"), old) + 'echo "$backup"').strip()
             for each in coming:
                 each.result()
@@ -124,6 +124,7 @@ def machine(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
         yield folder
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("what", "command", "said"), REMOTE, ids=[check[0] for check in REMOTE])
 def test_a_line_of_the_checklist_holds(machine: Path, what: str, command: str, said: str) -> None:
     port = (machine / "port").read_text()

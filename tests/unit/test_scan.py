@@ -47,6 +47,7 @@ def project(tmp_path: Path) -> Path:
     return tmp_path
 
 
+@pytest.mark.slow  # continuous integration runs scripts/scan besides
 def test_this_project_holds_no_secret_in_any_commit_or_file() -> None:
     if not (ROOT / ".git").exists():
         pytest.skip("NOT CHECKED: secrets in commits; this is no Git checkout")
