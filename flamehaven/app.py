@@ -20,7 +20,7 @@ from starlette.types import ASGIApp
 from flamehaven import documents, keys, openapi, stores, uploads
 from flamehaven.access import READERS, OpenDoor, guarded, open_door
 from flamehaven.deliveries import Deliveries
-from flamehaven.headers import SecurityHeaders
+from flamehaven.headers import SecurityHeaders, other_origins
 from flamehaven.intake import Accepted, largest_file
 from flamehaven.limits import Kind, open_limits
 from flamehaven.pages import add_pages
@@ -57,7 +57,7 @@ class App(FastAPI):
     """FastAPI with our headers outside of everything: Starlette answers an exception that nobody handled out there."""
 
     def build_middleware_stack(self) -> ASGIApp:
-        return SecurityHeaders(super().build_middleware_stack())
+        return SecurityHeaders(other_origins(super().build_middleware_stack(), settings().cors_origins))
 
 
 def create_app(*, watch: bool = True) -> FastAPI:

@@ -6,6 +6,7 @@ Sources: OWASP's "HTTP Security Response Headers Cheat Sheet"; Content Security 
 from __future__ import annotations
 
 from starlette.datastructures import MutableHeaders
+from starlette.middleware.cors import CORSMiddleware
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 ALWAYS = {
@@ -23,6 +24,12 @@ PAGE = (
     "connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
 )
 """For the page at /docs: Swagger UI writes styles into its elements, and has pictures as data."""
+
+EXPOSED = [
+    *("Cache-Status", "Location", "Retry-After", "X-Request-ID"),
+    *("RateLimit-Limit", "RateLimit-Remaining", "RateLimit-Reset"),
+]
+"""What a page of another origin may read of an answer besides its body."""
 
 
 class SecurityHeaders:
@@ -47,3 +54,21 @@ class SecurityHeaders:
             await send(message)
 
         await self._app(scope, receive, send_with_headers)
+
+
+def other_origins(app: ASGIApp, origins: str) -> ASGIApp:
+    """The app, callable from pages of these origins (with commas; `*` is every one); itself where there are none.
+
+    Without credentials (Fetch, "CORS protocol"): a page sends a key, and nothing that a browser keeps lets it in.
+    """
+    allowed = [part.strip() for part in origins.split(",") if part.strip()]
+    if not allowed:
+        return app
+    return CORSMiddleware(
+        app,
+        allow_origins=allowed,
+        allow_methods=["GET", "POST", "PUT", "DELETE"],
+        allow_headers=["Authorization", "Content-Type", "Prefer", "X-API-Key", "X-Request-ID"],
+        expose_headers=EXPOSED,
+        max_age=600,
+    )

@@ -93,6 +93,14 @@ def is_this_machine(host: str | None) -> bool:
         return False
 
 
+def _origins(value: str) -> str:
+    for each in filter(None, (part.strip() for part in value.split(","))):
+        parts = urlsplit(each)
+        if each != "*" and (parts.scheme not in ("http", "https") or f"{parts.scheme}://{parts.netloc}" != each):
+            raise ValueError(f"{each!r} is no origin such as https://intranet.example.com")
+    return value
+
+
 LogLevel = Annotated[Literal["debug", "info", "warning", "error", "critical"], BeforeValidator(_lower)]
 Environment = Annotated[Literal["production", "development"], BeforeValidator(_lower)]
 
@@ -241,6 +249,11 @@ class Settings(BaseSettings):
     notify_secret: SecretStr = Field(
         SecretStr(""),
         description="Signs what is posted to `NOTIFY_URL`: a secret, or the path of a file that holds it.",
+    )
+    cors_origins: Annotated[str, BeforeValidator(_origins)] = Field(
+        "",
+        description="The origins of other sites' pages that may call this API from a browser, with commas: "
+        "`https://intranet.example.com`; `*` for every one. Their users need a key all the same.",
     )
     host: str = Field("0.0.0.0", description="The address that the server listens on.")  # noqa: S104 - the original's
     port: int = Field(8000, ge=1, le=65535, description="The port that the server listens on.")

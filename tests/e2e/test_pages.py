@@ -11,7 +11,7 @@ from pathlib import Path
 import httpx2
 import pytest
 
-from tests.servers import Server, free_port, running
+from tests.servers import Server, flamehaven, free_port, running
 
 UNWANTED = {"server", "x-powered-by", "access-control-allow-origin"}
 ANSWERS = [
@@ -76,6 +76,27 @@ def test_a_page_of_another_origin_may_not_read_answers(server: Server) -> None:
     asked = {"Origin": "https://elsewhere.example", "Access-Control-Request-Method": "POST"}
     answer = server.request("OPTIONS", "/api/search", headers=asked)
     assert not [name for name in answer.headers if name.startswith("access-control")]
+
+
+def test_a_page_of_an_origin_that_is_set_may(tmp_path: Path) -> None:
+    intranet = "https://intranet.example.com"
+    with flamehaven(tmp_path, CORS_ORIGINS=f"{intranet}, https://other.example.com") as server:
+        asked = {"Access-Control-Request-Method": "POST", "Access-Control-Request-Headers": "authorization"}
+        allowed = server.request("OPTIONS", "/api/search", headers={"Origin": intranet, **asked})
+        assert (allowed.status_code, allowed.headers["access-control-allow-origin"]) == (200, intranet)
+        assert "access-control-allow-credentials" not in allowed.headers
+        answer = server.get("/api/search?q=x&store=nowhere", headers={"Origin": intranet})
+        assert (answer.status_code, answer.headers["access-control-allow-origin"]) == (404, intranet)
+        assert answer.headers["x-frame-options"] == "DENY"
+        for other in (
+            "https://elsewhere.example",
+            "http://intranet.example.com",
+            f"{intranet}.elsewhere.example",
+            "null",
+        ):
+            refused = server.get("/api/stores", headers={"Origin": other})
+            assert "access-control-allow-origin" not in refused.headers
+            assert server.request("OPTIONS", "/api/search", headers={"Origin": other, **asked}).status_code == 400
 
 
 def test_the_page_loads_only_what_is_served_here(server: Server) -> None:

@@ -55,6 +55,8 @@ def test_the_guide_s_settings_pass_through(monkeypatch: pytest.MonkeyPatch) -> N
         ("ENVIRONMENT", "staging", "'production' or 'development'"),
         ("GEMINI_BASE_URL", "localhost:9000", "takes an http:// or https:// address, or emulator:"),
         ("NOTIFY_URL", "https://example.com:port/", "NOTIFY_URL: got 'https://example.com:port/'; Port could not be"),
+        ("CORS_ORIGINS", "https://a.example.com, b.example.com", "'b.example.com' is no origin such as https://"),
+        ("CORS_ORIGINS", "https://a.example.com/", "'https://a.example.com/' is no origin such as https://"),
         ("DOCUMENTS_URL", "ftp://x", "takes gs://BUCKET/PREFIX, s3://BUCKET/PREFIX, the path of a folder"),
     ],
 )
