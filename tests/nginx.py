@@ -28,7 +28,7 @@ def needs(tool: str) -> str:
 
 @contextmanager
 def nginx(folder: Path, server: Server, text: str = CONFIGURATION.read_text()) -> Iterator[tuple[httpx2.Client, int]]:
-    """nginx with our configuration in front of a server, and a client that trusts its certificate."""
+    """nginx with our configuration in front of a server, and a client that trusts its certificate and has its key."""
     program, tls, plain = needs("nginx"), free_port(), free_port()
     key, certificate = folder / "privkey.pem", folder / "fullchain.pem"
     made = ("req", "-x509", "-newkey", "rsa:2048", "-nodes", "-keyout", key, "-out", certificate, "-days", "2")
@@ -52,7 +52,7 @@ def nginx(folder: Path, server: Server, text: str = CONFIGURATION.read_text()) -
         running(command, environment={}, url=f"http://127.0.0.1:{plain}/", log=folder / "nginx.log"),
         httpx2.Client(
             base_url=f"https://127.0.0.1:{tls}",
-            headers={"Host": "search.example.com"},
+            headers={"Host": "search.example.com", "Authorization": server.headers["Authorization"]},
             verify=trusted,
             timeout=30,
         ) as client,
