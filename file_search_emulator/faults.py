@@ -58,6 +58,8 @@ class Rule(BaseModel):
 
     call: str = "*"
     """The name of the call, as in docs/emulator.md; `*` stands for any part of it."""
+    key: str = ""
+    """The API key of the calls; any, where it is not given."""
     fault: Fault
     skip: Annotated[int, Field(ge=0)] = 0
     """How many such calls go well before the first that may not."""
@@ -82,9 +84,10 @@ class Rule(BaseModel):
             raise ValueError(f"fault {self.fault!r} can only happen to {' or '.join(calls)}")
         return self
 
-    def can_happen_to(self, call: str) -> bool:
-        """Whether this rule is about a call."""
-        return fnmatchcase(call, self.call) and (self.fault not in _CALLS or call in _CALLS[self.fault])
+    def can_happen_to(self, call: str, key: str) -> bool:
+        """Whether this rule is about a call that comes with this API key."""
+        is_meant = fnmatchcase(call, self.call) and self.key in ("", key)
+        return is_meant and (self.fault not in _CALLS or call in _CALLS[self.fault])
 
     def answer(self) -> tuple[int, dict[str, str], bytes]:
         """What is answered in place of the work: status, headers and body."""
@@ -140,11 +143,11 @@ class Faults:
         """Whether there are any rules."""
         return bool(self._rules.rules)
 
-    def next(self, call: str) -> Rule | None:
+    def next(self, call: str, key: str = "") -> Rule | None:
         """The rule by which this call goes wrong, if it does."""
         with self._lock:
             for place, rule in enumerate(self._rules.rules):
-                if rule.can_happen_to(call) and self._happens(place, rule):
+                if rule.can_happen_to(call, key) and self._happens(place, rule):
                     return rule
         return None
 

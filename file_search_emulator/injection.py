@@ -5,10 +5,12 @@ from __future__ import annotations
 import asyncio
 
 from starlette.applications import Starlette
+from starlette.requests import HTTPConnection
 from starlette.responses import Response
 from starlette.routing import Match, Route
 from starlette.types import Message, Receive, Scope, Send
 
+from file_search_emulator.api.requests import key_of
 from file_search_emulator.faults import Faults, Rule
 
 _INSTEAD_OF_WORK = ("answer", "invalid_key")
@@ -20,7 +22,7 @@ class FaultyApp(Starlette):
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         faults: Faults = self.state.faults
         call = self._call(scope) if scope["type"] == "http" and faults.any else ""
-        rule = faults.next(call) if call else None
+        rule = faults.next(call, key_of(HTTPConnection(scope))) if call else None
         if rule is None:
             await super().__call__(scope, receive, send)
             return

@@ -8,7 +8,7 @@ import uuid
 from collections.abc import Awaitable, Callable
 
 from functions.ingest.reconcile import Outcome
-from shared.failures import DependencyFailure, Transient
+from shared.failures import DependencyFailure, Misconfigured, Transient
 from shared.logs import request_id
 
 log = logging.getLogger(__name__)
@@ -17,6 +17,8 @@ PARALLEL = 8
 """Objects reconciled at once: more parallel uploads than this have been seen to get lost at Gemini."""
 FIRST_DELAY = 1.0
 LONGEST_DELAY = 300.0
+LONGEST_HOLD = 60.0
+"""The same where an operator has to act: what waits for a new key goes on soon after that."""
 PENDING_DELAY = 30.0
 """Seconds after which an object that Gemini, or another worker, is still busy with is looked at again."""
 
@@ -97,7 +99,8 @@ class Pump:
 
     def _try_again(self, name: str, error: DependencyFailure | None) -> None:
         failures = self._failures[name] = self._failures.get(name, 0) + 1
-        delay = min(FIRST_DELAY * 2 ** (failures - 1), LONGEST_DELAY)
+        longest = LONGEST_HOLD if isinstance(error, Misconfigured) else LONGEST_DELAY
+        delay = min(FIRST_DELAY * 2 ** (failures - 1), longest)
         if isinstance(error, Transient) and error.retry_after:
             delay = max(delay, error.retry_after)
         log.warning("%s: %s Trying again in %.0f s.", name, error or "It failed.", delay)

@@ -7,6 +7,8 @@ from pathlib import Path
 
 REREAD_AFTER = 30.0
 """Seconds for which a secret file's contents are trusted: mounted secrets change without a new modification time."""
+OUTLASTS = 60.0
+"""Seconds for which a secret outlasts its file: while one is replaced, it may be missing or empty for a moment."""
 
 
 class SecretSource:
@@ -15,7 +17,7 @@ class SecretSource:
     def __init__(self, given: str) -> None:
         self._file = Path(given) if given.startswith("/") else None
         self._value = "" if self._file else given.strip()
-        self._read_at = float("-inf")
+        self._read_at = self._found_at = float("-inf")
 
     def value(self) -> str:
         """The secret as it is now; empty where there is none. Raises OSError where its file cannot be read."""
@@ -23,8 +25,20 @@ class SecretSource:
             self.reread()
         return self._value
 
-    def reread(self) -> None:
-        """Read the file again now: what to do when the secret has just been refused."""
-        if self._file:
-            self._value = self._file.read_text().strip()
-            self._read_at = time.monotonic()
+    def reread(self) -> str:
+        """The secret after its file was read again now: what to do when it has just been refused. Raises OSError."""
+        if self._file is None:
+            return self._value
+        now = time.monotonic()
+        outlasts = now - self._found_at < OUTLASTS
+        try:
+            found = self._file.read_text().strip()
+        except OSError:
+            if not outlasts:
+                raise
+            found = ""
+        if found or not outlasts:
+            self._value = found
+        self._found_at = now if found else self._found_at
+        self._read_at = now
+        return self._value

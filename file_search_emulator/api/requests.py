@@ -10,7 +10,7 @@ from functools import wraps
 from typing import Concatenate, ParamSpec, TypeVar
 
 from pydantic import BaseModel, ValidationError
-from starlette.requests import ClientDisconnect, Request
+from starlette.requests import ClientDisconnect, HTTPConnection, Request
 from starlette.responses import JSONResponse, Response
 
 from file_search_emulator.emulator import Emulator
@@ -61,9 +61,14 @@ def with_key(handler: Handler) -> Endpoint:
     return answering(checked)
 
 
+def key_of(request: HTTPConnection) -> str:
+    """The API key that came with a request; "" where none did."""
+    return request.headers.get("x-goog-api-key") or request.query_params.get("key") or ""
+
+
 def check_key(request: Request) -> None:
     """Raises ApiError (403) where there is no API key. Any key is a good one."""
-    if not (request.headers.get("x-goog-api-key") or request.query_params.get("key")):
+    if not key_of(request):
         raise ApiError(
             403,
             "PERMISSION_DENIED",

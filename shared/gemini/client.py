@@ -244,11 +244,13 @@ class Gemini:
 
     async def _call_once(self, call: Call[T], timeout: float) -> T:
         for last_try in (False, True):
+            key = ""
             try:
                 async with asyncio.timeout(timeout):
-                    return await call(await self._open())
+                    key = await self._read(self._key.value)
+                    return await call(self._client_for(key))
             except Exception as error:
-                if not last_try and (unreadable(error) or await self._key_rotated(error)):
+                if not last_try and (unreadable(error) or await self._key_rotated(error, key)):
                     continue
                 if not_there(error):
                     raise _NotThere(str(classify(error))) from error
@@ -257,9 +259,8 @@ class Gemini:
                 raise classify(error) from error
         raise AssertionError("the last try either returns or raises")
 
-    async def _open(self) -> genai.Client:
-        """The client for the key as it is now; pools are kept per event loop by google-genai itself."""
-        key = await asyncio.to_thread(self._key.value)
+    def _client_for(self, key: str) -> genai.Client:
+        """The client that sends this key; pools are kept per event loop by google-genai itself."""
         if self._client is None or key != self._client_key:
             arguments = {"transport": self._transport} if self._transport else {}
             options = types.HttpOptions(
@@ -271,11 +272,15 @@ class Gemini:
             self._client_key = key
         return self._client
 
-    async def _key_rotated(self, error: Exception) -> bool:
-        if not key_refused(error):
-            return False
-        await asyncio.to_thread(self._key.reread)
-        return self._key.value() != self._client_key
+    async def _key_rotated(self, error: Exception, refused: str) -> bool:
+        """Whether there is another key than the one that was refused; other calls may have found that before."""
+        return key_refused(error) and await self._read(self._key.reread) != refused
+
+    async def _read(self, key: Callable[[], str]) -> str:
+        try:
+            return await asyncio.to_thread(key)
+        except OSError as error:
+            raise Misconfigured(f"The file that GEMINI_API_KEY names cannot be read: {error.strerror}.") from error
 
 
 class _NotThere(Misconfigured):

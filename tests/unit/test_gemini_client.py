@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -192,6 +193,41 @@ async def test_every_page_is_listed_even_when_the_last_is_empty() -> None:
     assert found[0].metadata == {"flamehaven_object": "hr/x.md"}
     assert [request.url.params.get("pageToken") for request in script.requests] == [None, "t0", "t1"]
     assert {request.url.params["pageSize"] for request in script.requests} == {"20"}
+
+
+class Revoking(httpx2.AsyncBaseTransport):
+    """Refuses the old key: its first call at once, the others when the new key is in use already."""
+
+    def __init__(self) -> None:
+        self.calls = 0
+        self._renewed = asyncio.Event()
+
+    async def handle_async_request(self, request: httpx2.Request) -> httpx2.Response:
+        self.calls += 1
+        if request.headers["x-goog-api-key"] == "new":
+            self._renewed.set()
+            return said({"name": DOCUMENT})
+        if self.calls > 1:
+            await self._renewed.wait()
+        return failed(400, "INVALID_ARGUMENT", "API key not valid.", {"reason": "API_KEY_INVALID"})
+
+
+async def test_a_key_that_is_revoked_as_it_is_replaced_fails_no_call_that_is_under_way(tmp_path: Path) -> None:
+    key = tmp_path / "gemini.key"
+    key.write_text("old")
+    source, transport = SecretSource(str(key)), Revoking()
+    assert source.value() == "old"
+    client = Gemini(source, base_url="http://gemini.test", transport=transport, upload_timeout=5)
+    key.write_text("new")
+    await asyncio.wait_for(asyncio.gather(*(client.document(DOCUMENT) for _ in range(3))), 10)
+    assert transport.calls == 6
+
+
+async def test_a_key_file_that_cannot_be_read_is_the_operators_to_mend(tmp_path: Path) -> None:
+    client, script = gemini({f"GET {DOCUMENT}": [said({"name": DOCUMENT})]}, key=str(tmp_path / "missing"))
+    with pytest.raises(Misconfigured, match="GEMINI_API_KEY names cannot be read"):
+        await client.document(DOCUMENT)
+    assert script.requests == []
 
 
 async def test_a_rotated_key_takes_effect_without_a_restart(tmp_path: Path) -> None:

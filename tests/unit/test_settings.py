@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 from pydantic import SecretStr
 
 from shared.errors import ServiceError
+from shared.secret import OUTLASTS, REREAD_AFTER, SecretSource
 from shared.settings import Settings, load_settings
 
 TABLE = Path(__file__).parents[2] / "docs" / "settings.md"
@@ -94,8 +96,32 @@ def test_the_key_may_be_in_a_file_and_is_read_again(monkeypatch: pytest.MonkeyPa
     assert source.value() == "first"
     file.write_text("second\n")
     assert source.value() == "first"
-    source.reread()
+    assert source.reread() == source.value() == "second"
+
+
+@pytest.mark.parametrize("replacing", [Path.unlink, lambda file: file.write_text("")])
+def test_a_secret_outlasts_the_moment_in_which_its_file_is_replaced_and_not_its_removal(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, replacing: Callable[[Path], object]
+) -> None:
+    now = 1000.0
+    monkeypatch.setattr("shared.secret.time.monotonic", lambda: now)
+    file = tmp_path / "key"
+    file.write_text("first")
+    source = SecretSource(str(file))
+    assert source.value() == "first"
+    replacing(file)
+    now += REREAD_AFTER
+    assert source.value() == "first"
+    file.write_text("second")
+    now += REREAD_AFTER
     assert source.value() == "second"
+    replacing(file)
+    now += OUTLASTS
+    if file.exists():
+        assert source.value() == ""
+    else:
+        with pytest.raises(FileNotFoundError):
+            source.value()
 
 
 def test_places_default_to_the_data_folder(monkeypatch: pytest.MonkeyPatch) -> None:
