@@ -34,6 +34,19 @@ class Server(httpx2.Client):
         """The server's process id."""
         return self._process.pid
 
+    @property
+    def workers(self) -> set[int]:
+        """The process ids of its workers, where it has some (proc(5): task/[tid]/children)."""
+        return {int(pid) for pid in Path(f"/proc/{self.pid}/task/{self.pid}/children").read_text().split()}
+
+    def signal(self, number: int) -> None:
+        """Send the server a signal."""
+        self._process.send_signal(number)
+
+    def wait(self, seconds: float = 40) -> int:
+        """Wait until the server has ended; its exit code."""
+        return self._process.wait(seconds)
+
     def kill(self) -> None:
         """End the server at once, as a power cut would."""
         self._process.kill()

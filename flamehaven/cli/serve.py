@@ -12,8 +12,7 @@ import typer
 
 def serve() -> None:
     """Start the server. All it needs to know is in the environment: see docs/settings.md."""
-    import uvicorn
-
+    from flamehaven import workers
     from shared.errors import ServiceError
     from shared.logs import configure_logging
     from shared.settings import settings
@@ -27,18 +26,7 @@ def serve() -> None:
         typer.echo(f"flamehaven: {problem}", err=True)
         raise typer.Exit(2)
     configure_logging(found)
-    uvicorn.run(
-        "flamehaven.app:create_app",
-        factory=True,
-        host=found.host,
-        port=found.port,
-        workers=found.workers,
-        log_config=None,
-        access_log=False,
-        server_header=False,
-        proxy_headers=False,  # flamehaven/proxies.py reads them
-        timeout_graceful_shutdown=10,
-    )
+    workers.serve(found)
 
 
 def _data_dir_problem(folder: Path) -> str | None:

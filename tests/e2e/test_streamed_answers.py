@@ -2,21 +2,15 @@
 
 from __future__ import annotations
 
-import json
-import threading
-from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager, contextmanager
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import anyio
 import httpx2
 import pytest
-import uvicorn
-from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from file_search_emulator.app import create_app
-from tests.servers import flamehaven, free_port, until
+from tests.servers import flamehaven, until
+from tests.slow_gemini import SlowStream, events, slow_gemini
 
 FACTS = {
     "hr/leave.md": "Parental leave is 26 weeks at full pay.\n\nParental leave may be shared between parents.",
@@ -42,15 +36,6 @@ def fill(data: Path) -> None:
 
 def stores(client: httpx2.Client) -> dict[str, Any]:
     return dict(client.get("/api/stores").json()["stores"])
-
-
-def events(answer: httpx2.Response) -> Iterator[tuple[str, dict[str, Any]]]:
-    name = ""
-    for line in answer.iter_lines():
-        if line.startswith("event: "):
-            name = line.removeprefix("event: ")
-        elif line.startswith("data: "):
-            yield name, json.loads(line.removeprefix("data: "))
 
 
 def streamed(client: httpx2.Client, **query: str) -> list[tuple[str, dict[str, Any]]]:
@@ -105,69 +90,11 @@ def test_what_fails_before_the_first_event_has_its_status(
     assert (answer.status_code, answer.json()["error"]) == (status, code)
 
 
-class SlowStream:
-    """The real emulator behind a line that is slow, or breaks, before the part `at` of an answer."""
-
-    def __init__(self, app: ASGIApp) -> None:
-        self._app = app
-        self.pause = 0.0
-        self.at = 2
-        self.breaks = False
-        self.ended_early = False
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if not scope.get("path", "").endswith("enerateContent"):
-            await self._app(scope, receive, send)
-            return
-        events = 0
-
-        async def slowly(message: Message) -> None:
-            nonlocal events
-            events += bool(message.get("body"))
-            if events == self.at and self.breaks:
-                raise ConnectionError("the line broke")
-            if events == self.at:
-                try:
-                    with anyio.move_on_after(self.pause):
-                        while (await receive())["type"] != "http.disconnect":
-                            pass
-                        self.ended_early = True
-                except BaseException:
-                    self.ended_early = True
-                    raise
-            await send(message)
-
-        await self._app(scope, receive, slowly)
-
-
-@contextmanager
-def serving(app: ASGIApp) -> Iterator[str]:
-    """The address of `app` on a loopback port, in a thread of this process."""
-    port = free_port()
-    server = uvicorn.Server(uvicorn.Config(app, host="127.0.0.1", port=port, log_level="critical", lifespan="on"))
-    thread = threading.Thread(target=server.run)
-    thread.start()
-    try:
-        until(lambda: server.started)
-        yield f"http://127.0.0.1:{port}"
-    finally:
-        server.should_exit = True
-        thread.join(20)
-
-
 @pytest.fixture
 def slow(tmp_path: Path) -> Iterator[tuple[httpx2.Client, SlowStream]]:
-    inner = create_app(tmp_path / "emulator")
-    line = SlowStream(inner)
-
-    @asynccontextmanager
-    async def lifespan(app: Any) -> AsyncIterator[None]:
-        async with inner.router.lifespan_context(inner):
-            yield
-
     fill(tmp_path)
     with (
-        serving(line) as address,
+        slow_gemini(tmp_path / "emulator") as (address, line),
         flamehaven(tmp_path, GEMINI_BASE_URL=address, GEMINI_API_KEY="a-key", CACHE_TTL_SEC="0") as client,
     ):
         until(lambda: stores(client).get("hr", {}).get("indexed") == len(FACTS))
