@@ -134,6 +134,17 @@ async def test_a_key_that_is_not_valid(api: EmulatorClient, sdk: genai.Client) -
     assert raised.value.details["error"]["details"][0]["reason"] == "API_KEY_INVALID"
 
 
+async def test_one_key_that_is_not_valid_while_others_are(api: EmulatorClient) -> None:
+    await put(api, {"fault": "invalid_key", "key": "old"})
+    answers = [
+        await api.http.get("/v1/fileSearchStores", headers={"x-goog-api-key": "old"}),
+        await api.http.get("/v1/fileSearchStores", params={"key": "old"}),
+        await api.http.get("/v1/fileSearchStores", headers={"x-goog-api-key": "new"}),
+    ]
+    assert [answer.status_code for answer in answers] == [400, 400, 200]
+    assert await happened(api) == [2]
+
+
 async def test_an_operation_that_never_ends(api: EmulatorClient) -> None:
     store = await api.create_store()
     await put(api, {"call": "uploadToFileSearchStore.upload.bytes", "fault": "stuck", "times": 1})
