@@ -46,15 +46,21 @@ class Gemini:
         new.replace(self.file)
 
 
-@pytest.fixture
-def gemini(tmp_path: Path) -> Iterator[Gemini]:
-    port = free_port()
+@pytest.fixture(scope="module")
+def address(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    folder, port = tmp_path_factory.mktemp("gemini"), free_port()
     address = f"http://127.0.0.1:{port}"
-    command = [sys.executable, "-m", "flamehaven.cli", "emulator", "--port", str(port), "--data", str(tmp_path / "g")]
+    command = [sys.executable, "-m", "flamehaven.cli", "emulator", "--port", str(port), "--data", str(folder / "data")]
+    with running(command, environment={}, url=address, log=folder / "log"):
+        yield address
+
+
+@pytest.fixture
+def gemini(address: str, tmp_path: Path) -> Gemini:
     found = Gemini(address, tmp_path / "gemini.key")
     found.replace("first")
-    with running(command, environment={}, url=address, log=tmp_path / "gemini.log"):
-        yield found
+    found.refuse()
+    return found
 
 
 @contextmanager
@@ -68,13 +74,13 @@ def house(data: Path, gemini: Gemini, **settings: str) -> Iterator[Server]:
 
 
 def loaded(server: Server) -> Any:
-    return load(int(server.base_url.port or 0), EVERYTHING, clients=8)
+    return load(int(server.base_url.port or 0), EVERYTHING, clients=4, pause=0.05)
 
 
 def go_on(found: Load) -> None:
     """Wait until each client has been answered a few times more."""
     answered = found.answered
-    until(lambda: found.answered > answered + 32 or found.failed, 60)
+    until(lambda: found.answered > answered + 12 or found.failed, 60)
 
 
 def test_a_key_that_is_revoked_as_it_is_replaced_fails_nobody(tmp_path: Path, gemini: Gemini) -> None:

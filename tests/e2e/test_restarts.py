@@ -60,16 +60,16 @@ def restart(server: Server, data: Path) -> None:
 
 def test_a_rolling_restart_and_a_stop_lose_nothing(tmp_path: Path) -> None:
     with house(tmp_path, WORKERS="2") as server:
-        with load(port_of(server), EVERYTHING, clients=8) as found:
-            until(more_than(found, 16))
+        with load(port_of(server), EVERYTHING, clients=4, pause=0.05) as found:
+            until(more_than(found, 8))
             restart(server, tmp_path)
-            until(more_than(found, found.answered + 16))
-            assert found.closing >= 8, "each client was told to take another connection"
+            until(more_than(found, found.answered + 8))
+            assert found.closing >= 4, "each client was told to take another connection"
             found.ending = True
             server.signal(signal.SIGTERM)
             assert server.wait() == 0
         assert found.failed == []
-        assert len(found.turned_away) == 8
+        assert len(found.turned_away) == 4
 
 
 @pytest.mark.slow
@@ -91,7 +91,7 @@ def test_many_rolling_restarts_lose_nothing(tmp_path: Path, asks: list[Ask]) -> 
             assert found.failed == []
 
 
-@pytest.mark.parametrize("workers", ["1", "2"])
+@pytest.mark.parametrize("workers", ["1", pytest.param("2", marks=pytest.mark.slow)])
 def test_a_stop_answers_whatever_has_begun(tmp_path: Path, workers: str) -> None:
     with (
         slow_gemini(tmp_path / "gemini") as (address, gemini),
@@ -152,23 +152,30 @@ def whole(line: socket.socket) -> bytes:
     return found
 
 
-def test_a_worker_that_dies_is_replaced_and_a_replacement_that_cannot_start_ends_nobody(tmp_path: Path) -> None:
-    with house(tmp_path, WORKERS="2") as server:
-        first, second = sorted(server.workers)
-        os.kill(first, signal.SIGKILL)
-        until(lambda: len(server.workers - {first}) == 2 and said(tmp_path, "Application startup complete") == 3)
+def test_a_worker_that_dies_is_replaced(tmp_path: Path) -> None:
+    with flamehaven(tmp_path, WORKERS="2") as server:
+        dies, _ = sorted(server.workers)
+        os.kill(dies, signal.SIGKILL)
+        until(lambda: len(server.workers - {dies}) == 2 and said(tmp_path, "Application startup complete") >= 2)
+        assert server.get("/health/live", headers={"Connection": "close"}).status_code == 200
+
+
+@pytest.mark.slow
+def test_a_replacement_that_cannot_start_ends_nobody_and_is_tried_again(tmp_path: Path) -> None:
+    with flamehaven(tmp_path, WORKERS="2") as server:
+        until(lambda: said(tmp_path, "Application startup complete") == 2)
+        dies, lives = sorted(server.workers)
         state = tmp_path / "state"
         state.rename(tmp_path / "aside")
         state.write_text("in the way")
-        (third,) = server.workers - {first, second}
-        os.kill(third, signal.SIGKILL)
+        os.kill(dies, signal.SIGKILL)
         until(lambda: said(tmp_path, "Application startup failed") >= 2)
         for _ in range(5):
             assert server.get("/health/live", headers={"Connection": "close"}).status_code == 200
         state.unlink()
         (tmp_path / "aside").rename(state)
-        until(lambda: said(tmp_path, "Application startup complete") == 4)
-        assert second in server.workers
+        until(lambda: said(tmp_path, "Application startup complete") == 3)
+        assert lives in server.workers
 
 
 @pytest.mark.slow
@@ -187,36 +194,6 @@ def test_a_stuck_worker_is_replaced_and_a_busy_one_is_not(tmp_path: Path) -> Non
         assert kept.status_code == 202
         assert stuck not in server.workers
         assert busy in server.workers
-
-
-def test_what_one_worker_is_sent_the_other_finds_at_once(tmp_path: Path) -> None:
-    with flamehaven(tmp_path, WORKERS="2") as server:
-        one, other = sorted(server.workers)
-        own = {"Connection": "close"}  # so that the next request may go to another worker
-
-        def only(worker: int) -> None:
-            os.kill(other if worker == one else one, signal.SIGSTOP)
-            os.kill(worker, signal.SIGCONT)
-
-        def answer() -> str:
-            found = server.get(SEARCH, headers=own).json()
-            return str(found["answer"]) if found["grounded"] else ""
-
-        try:
-            for month in ("April", "May"):
-                content = f"The boiler is serviced every {month}.".encode()
-                only(one)
-                kept = server.put("/api/documents/house/boiler.md", content=content, headers={**WAIT, **own})
-                assert kept.json()["status"] == "indexed", kept.text
-                only(other)
-                assert month in answer()
-            only(one)
-            server.delete("/api/documents/house/boiler.md", headers=own).raise_for_status()
-            until(lambda: not answer())
-            only(other)
-            assert not answer()
-        finally:
-            os.kill(one, signal.SIGCONT)
 
 
 @pytest.mark.parametrize(
@@ -239,6 +216,7 @@ def test_an_operators_own_gunicorn_serves_it_too(tmp_path: Path, worker: str) ->
         assert "April" in httpx2.get(address + SEARCH, timeout=30).json()["answer"]
 
 
+@pytest.mark.slow
 def test_hanging_up_on_a_single_server_does_nothing(tmp_path: Path) -> None:
     with flamehaven(tmp_path, **PRODUCTION) as server:
         server.signal(signal.SIGHUP)

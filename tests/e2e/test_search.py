@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import signal
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -130,15 +132,34 @@ def test_an_answer_is_given_again_until_any_document_changes(tmp_path: Path) -> 
         assert not any(ask(client, **asked)["cached"] for _ in range(3))
 
 
-def test_two_workers_agree(tmp_path: Path) -> None:
-    with flamehaven(tmp_path, WORKERS="2") as client:
-        for number in range(6):
-            file = (f"{number}.md", f"The locker code of room {number} is {number * 1111}.".encode())
-            # Each request is a connection of its own, so that either worker may get it.
-            answer = client.post("/api/upload/single", files={"file": file}, headers={"Connection": "close"})
-            assert answer.status_code == 202
-        until(lambda: indexed(client) == 6)
-        for number in [*range(6)] * 3:
-            asked = {"q": f"What is the locker code of room {number}?"}
-            found = client.get("/api/search", params=asked, headers={"Connection": "close"}).json()
-            assert f"{number * 1111}" in found["answer"], found
+def test_what_one_worker_is_sent_the_other_finds_at_once(tmp_path: Path) -> None:
+    search = "/api/search?q=When+is+the+boiler+serviced%3F&store=house"
+    with flamehaven(tmp_path, WORKERS="2") as server:
+        one, other = sorted(server.workers)
+        own = {"Connection": "close"}  # so that the next request may go to another worker
+
+        def only(worker: int) -> None:
+            os.kill(other if worker == one else one, signal.SIGSTOP)
+            os.kill(worker, signal.SIGCONT)
+
+        def answer() -> str:
+            found = server.get(search, headers=own).json()
+            return str(found["answer"]) if found["grounded"] else ""
+
+        try:
+            for month in ("April", "May"):
+                content = f"The boiler is serviced every {month}.".encode()
+                only(one)
+                kept = server.put(
+                    "/api/documents/house/boiler.md", content=content, headers={"Prefer": "wait=20", **own}
+                )
+                assert kept.json()["status"] == "indexed", kept.text
+                only(other)
+                assert month in answer()
+            only(one)
+            server.delete("/api/documents/house/boiler.md", headers=own).raise_for_status()
+            until(lambda: not answer())
+            only(other)
+            assert not answer()
+        finally:
+            os.kill(one, signal.SIGCONT)

@@ -74,6 +74,24 @@ async def test_a_name_added_while_it_is_seen_to_is_seen_to_again_and_never_twice
     assert log == ["start", "end", "start", "end"]
 
 
+async def test_what_waits_for_an_operator_goes_on_soon_after(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(pump_module, "FIRST_DELAY", 1000.0)
+    monkeypatch.setattr(pump_module, "LONGEST_HOLD", 0.001)
+    tries, succeeded = 0, asyncio.Event()
+
+    async def settle(name: str) -> Outcome:
+        nonlocal tries
+        tries += 1
+        if tries < 3:
+            raise Misconfigured("no key")
+        succeeded.set()
+        return Outcome.INDEXED
+
+    async with running(settle) as pump:
+        await pump.add("x")
+        await asyncio.wait_for(succeeded.wait(), 10)
+
+
 @pytest.mark.parametrize("failure", [Transient("busy"), Misconfigured("no key"), RuntimeError("a bug"), None])
 async def test_what_failed_or_is_pending_is_tried_again(failure: Exception | None) -> None:
     tries = 0
