@@ -13,16 +13,19 @@ from typing import Any
 from fastapi import FastAPI
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
-from starlette.responses import JSONResponse, Response
+from starlette.responses import JSONResponse, PlainTextResponse, Response
 from starlette.routing import Match
 from starlette.types import ASGIApp
 
-from flamehaven import documents, keys, openapi, stores, uploads
+from flamehaven import documents, keys, monitoring, openapi, stores, uploads
 from flamehaven.access import READERS, OpenDoor, guarded, open_door
+from flamehaven.census import keep_looking
 from flamehaven.deliveries import Deliveries
 from flamehaven.headers import SecurityHeaders, other_origins
 from flamehaven.intake import Accepted, largest_file
 from flamehaven.limits import Kind, open_limits
+from flamehaven.metrics import count
+from flamehaven.observing import Observing
 from flamehaven.pages import add_pages
 from flamehaven.proxies import TrustedProxies
 from flamehaven.pump import Pump
@@ -57,7 +60,10 @@ class App(FastAPI):
     """FastAPI with our headers outside of everything: Starlette answers an exception that nobody handled out there."""
 
     def build_middleware_stack(self) -> ASGIApp:
-        return SecurityHeaders(other_origins(super().build_middleware_stack(), settings().cors_origins))
+        inside = other_origins(super().build_middleware_stack(), settings().cors_origins)
+        if settings().flamehaven_metrics_enabled:
+            inside = Observing(inside)
+        return SecurityHeaders(inside)
 
 
 def create_app(*, watch: bool = True) -> FastAPI:
@@ -96,6 +102,7 @@ def _add_routes(app: FastAPI) -> None:
         *described: Described,
         scopes: tuple[Scope, ...] = (),
         kind: Kind = Kind.OTHER,
+        answer: type[Response] = JSONResponse,
     ) -> None:
         extra = {key: value for part in described for key, value in part.items()}
         if scopes:
@@ -107,6 +114,7 @@ def _add_routes(app: FastAPI) -> None:
             guarded(handler, *scopes, kind=kind) if scopes else handler,
             methods=[method],
             status_code=int(next(iter(extra["responses"]))),
+            response_class=answer,
             response_model=None,
             operation_id=name,
             openapi_extra=extra,
@@ -159,6 +167,9 @@ def _add_routes(app: FastAPI) -> None:
     add("/api/admin/keys", "POST", keys.create_key, openapi.takes_json(keys.KeyRequest), made, scopes=admin)
     add(key, "DELETE", keys.revoke_key, named, gives(keys.Key, errors=(404, 503)), scopes=admin)
 
+    refused = (401, 403, 404, 503)
+    add("/metrics", "GET", monitoring.summary, gives(monitoring.Summary, errors=refused))
+    add("/prometheus", "GET", monitoring.prometheus, openapi.gives_text(errors=refused), answer=PlainTextResponse)
     add("/health", "GET", health, gives(Health, also=503))
     app.add_api_route("/health/live", health, methods=["GET"], response_model=None, operation_id="liveness")
     app.add_api_route("/", _about, methods=["GET"], response_model=None, operation_id="about")
@@ -202,6 +213,8 @@ async def _lifespan(app: FastAPI, *, watch: bool) -> AsyncIterator[None]:
     parts = await runtime()
     pump = app.state.pump = Pump(partial(settle, parts))
     app.state.limits = open_limits(parts) if watch else None
+    if parts.settings.flamehaven_metrics_enabled:
+        count()
     app.state.door = await asyncio.to_thread(open_door, parts) if watch else OpenDoor()
     async with contextlib.AsyncExitStack() as stack:
         stack.push_async_callback(close_runtime)
@@ -219,6 +232,8 @@ async def _keep_up(parts: Runtime, pump: Pump) -> None:
         if isinstance(parts.documents, DirectoryBucket):
             group.create_task(DirectoryWatch(parts.documents, pump).run())
         group.create_task(keep_sweeping(parts, pump))
+        if parts.settings.flamehaven_metrics_enabled:
+            group.create_task(keep_looking(parts))
 
 
 async def _take_events(parts: Runtime) -> None:

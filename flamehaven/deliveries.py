@@ -10,9 +10,11 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable
+from datetime import UTC, datetime
 from typing import Protocol
 
 from functions.ingest.events import ObjectEvent
+from shared import metrics
 from shared.errors import ServiceError
 from shared.failures import DependencyFailure, Misconfigured, Transient
 from shared.logs import request_id
@@ -23,6 +25,8 @@ PARALLEL = 16
 """Messages that one process has taken at once."""
 HELD_AT_FIRST, HELD_AT_MOST = 5.0, 60.0
 """Seconds between two tries while everything is held."""
+LAST_DELIVERY = 5
+"""The delivery after which a queue that is set up as the documentation says makes a dead letter of a message."""
 DRAIN = 8.0
 """Seconds that a stop leaves to what is under way, before it is given back to the queue."""
 INGEST = "ingest"
@@ -35,6 +39,9 @@ class Delivery(Protocol):
     id: str
     attempt: int
     """How often it was delivered, this time included; 0 where the queue does not say."""
+
+    sent: datetime | None
+    """When the queue took it; None where it does not say."""
 
     def events(self) -> list[ObjectEvent]:
         """What it says. Raises ServiceError where it is no event."""
@@ -74,13 +81,19 @@ class Deliveries:
             log.error("A message cannot be read, and the queue will make it a dead letter: %s", error, extra=about)
         except DependencyFailure as error:
             log.warning("A message could not be settled, delivery %d: %s", delivery.attempt, error, extra=about)
+            if delivery.attempt >= LAST_DELIVERY:
+                metrics.DEAD_LETTERS.add()
             await delivery.again(error.retry_after if isinstance(error, Transient) else None)
             return
         except Exception:
             log.exception("A message could not be settled, delivery %d", delivery.attempt, extra=about)
         else:
             await delivery.done()
+            if delivery.sent:
+                metrics.EVENT_AGE.observe((datetime.now(UTC) - delivery.sent).total_seconds())
             return
+        if delivery.attempt >= LAST_DELIVERY:
+            metrics.DEAD_LETTERS.add()
         await delivery.again()
 
     async def _held(self, event: ObjectEvent) -> None:

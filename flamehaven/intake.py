@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import re
+import time
 from collections.abc import AsyncIterable, AsyncIterator
 from urllib.parse import quote
 
@@ -12,6 +13,7 @@ from starlette.requests import Request
 
 from flamehaven.pump import Pump
 from functions.ingest.acceptance import GEMINI_MAX_BYTES, refusal
+from shared import metrics
 from shared.access import check_store
 from shared.buckets import InvalidObjectName, ObjectInfo
 from shared.buckets.metadata_file import MAX_BYTES, parse_metadata
@@ -76,11 +78,20 @@ async def keep(
     `size` is what its sender says, in bytes. Raises ServiceError, and keeps nothing, for a name, a type or a size that
     cannot be.
     """
-    check_store(store_of(name))
-    if problem := object_problem(name):
-        raise ServiceError("INVALID_FILENAME", problem)
-    _check(name, 1 if size is None else size, parts)
-    info = await _put(parts, name, _checked(name, data, parts))
+    started = time.monotonic()
+    try:
+        check_store(store_of(name))
+        if problem := object_problem(name):
+            raise ServiceError("INVALID_FILENAME", problem)
+        _check(name, 1 if size is None else size, parts)
+        info = await _put(parts, name, _checked(name, data, parts))
+    except BaseException:
+        metrics.UPLOADS.add("failure", "other")  # of a store that there may not be
+        raise
+    store = metrics.store_label(store_of(name))
+    metrics.UPLOADS.add("success", store)
+    metrics.UPLOAD_BYTES.observe(info.size, store)
+    metrics.UPLOAD_SECONDS.observe(time.monotonic() - started, store)
     await pump.add(name, request_id.get())
     return info
 

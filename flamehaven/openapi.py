@@ -11,6 +11,7 @@ from pydantic.json_schema import models_json_schema
 from flamehaven.documents import Document, DocumentChange, DocumentPage
 from flamehaven.intake import Accepted
 from flamehaven.keys import Key, KeyList, KeyRequest, NewKey
+from flamehaven.monitoring import Summary
 from flamehaven.stores import StoreChange, StoreList, StoreMade, StoreRequest
 from flamehaven.uploads import AcceptedFiles
 from functions.health.readiness import Health
@@ -47,6 +48,7 @@ ANSWERS: list[type[BaseModel]] = [
     StoreChange,
     StoreList,
     StoreMade,
+    Summary,
     SweepReport,
     Text,
 ]
@@ -70,6 +72,13 @@ def gives(
     answer = _content(model, (model.__doc__ or "").split("\n")[0])
     refused = {str(code): _content(ErrorBody, "See `error` and `message`.") for code in errors}
     return {"responses": {**{str(code): answer for code in (status, also) if code}, **refused}}
+
+
+def gives_text(*, errors: tuple[int, ...]) -> dict[str, Any]:
+    """`responses`: plain text, and the common error shape at the named statuses."""
+    refused = {str(code): _content(ErrorBody, "See `error` and `message`.") for code in errors}
+    content = {"text/plain": {"schema": {"type": "string"}}}
+    return {"responses": {"200": {"description": "All metrics.", "content": content}, **refused}}
 
 
 def takes_key(responses: dict[str, Any]) -> dict[str, Any]:

@@ -25,6 +25,7 @@ from uvicorn.protocols.http.flow_control import CLOSE_HEADER
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 from uvicorn_worker import UvicornWorker
 
+from flamehaven.metrics import forget_process, share_between_processes
 from shared.settings import Settings
 
 log = logging.getLogger(__name__)
@@ -131,6 +132,7 @@ class Workers(BaseApplication):  # type: ignore[misc]  # gunicorn ships no types
             "logger_class": SharedLog,
             "worker_tmp_dir": SHARED_MEMORY if os.access(SHARED_MEMORY, os.W_OK) else None,
             "control_socket_disable": True,
+            "child_exit": _forget,
         }
         for name, value in options.items():
             self.cfg.set(name, value)
@@ -141,12 +143,18 @@ class Workers(BaseApplication):  # type: ignore[misc]  # gunicorn ships no types
         return create_app()
 
 
+def _forget(arbiter: Any, worker: Any) -> None:
+    """Take the gauges of a process that ended out of the metrics."""
+    forget_process(worker.pid)
+
+
 def serve(settings: Settings) -> None:
     """Serve until a signal ends it: SIGTERM and SIGINT gracefully; SIGHUP exchanges the workers, where there are some.
 
     Raises SystemExit where the server cannot start.
     """
     if settings.workers > 1:
+        share_between_processes()
         Workers(settings).run()
         return
     if settings.environment == "production":

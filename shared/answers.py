@@ -16,6 +16,7 @@ from typing import Protocol
 
 from cachetools import TTLCache
 
+from shared.metrics import CACHE_SIZE
 from shared.names import digest_of
 
 
@@ -109,6 +110,7 @@ class FolderAnswers:
     async def keep(self, mark: str | None, question: str, answer: str) -> None:
         if mark is not None:
             self._kept[mark, question] = answer
+            CACHE_SIZE.set(self._kept.currsize, "search")
 
     async def changed(self, store: str) -> None:
         await self._marks.change(store)

@@ -27,6 +27,8 @@ log = logging.getLogger(__name__)
 T = TypeVar("T")
 Handler = Callable[[Request], Awaitable[Response]]
 REQUEST_ID = "X-Request-ID"
+ERROR = "flamehaven.error"
+"""Where the scope of a request says what code it was refused with."""
 SECRET = re.compile(r"(sk_live_\w{12}|sk_admin_)\w+")
 """A key that came where none belongs, in a path: the log gets what its owner knows it by."""
 SANE_ID = re.compile(r"[A-Za-z0-9._-]{1,128}")
@@ -44,7 +46,7 @@ def endpoint(handler: Handler) -> Handler:
             try:
                 response = await handler(request)
             except Exception as error:
-                response = error_response(error)
+                response = error_response(request, error)
             response.headers[REQUEST_ID] = request_id.get() or ""
             _log_access(request, response, time.monotonic() - started)
         finally:
@@ -54,9 +56,10 @@ def endpoint(handler: Handler) -> Handler:
     return answer
 
 
-def error_response(error: Exception) -> Response:
+def error_response(request: Request, error: Exception) -> Response:
     """The answer that an exception stands for; one that nobody expected is logged with its traceback."""
     problem = _understood(error)
+    request.scope[ERROR] = problem.code
     return JSONResponse(problem.body(request_id.get() or ""), status_code=problem.status, headers=problem.headers)
 
 

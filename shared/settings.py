@@ -177,6 +177,18 @@ class Settings(BaseSettings):
         le=1000,
         description="How many questions one process puts to Gemini at once; as many more may wait for it.",
     )
+    flamehaven_metrics_enabled: bool = Field(
+        False, description="Whether anything is counted, and shown at `/prometheus` and `/metrics`: `1` or `0`."
+    )
+    internal_networks: Annotated[str, BeforeValidator(_networks)] = Field(
+        "127.0.0.0/8, ::1",
+        description="The addresses or networks from which `/prometheus` and `/metrics` need no admin key, with commas. "
+        "What counts is the connection; one on which a proxy passes on for somebody else never does.",
+    )
+    gemini_input_price: float = Field(
+        0, ge=0, description="Dollars for a million tokens that the model reads, for the metric of the cost."
+    )
+    gemini_output_price: float = Field(0, ge=0, description="Dollars for a million tokens that it writes.")
     trusted_proxies: Annotated[str, BeforeValidator(_networks)] = Field(
         "127.0.0.0/8, ::1",
         description="The addresses or networks of reverse proxies, with commas: only what they say in "

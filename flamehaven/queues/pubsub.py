@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 from collections.abc import Callable
 from concurrent.futures import CancelledError, ThreadPoolExecutor
+from datetime import datetime
 from typing import Any
 
 from google.api_core import exceptions
@@ -107,6 +108,7 @@ class PubsubDelivery:
         self._message = message
         self.id: str = message.message_id
         self.attempt: int = message.delivery_attempt or 0
+        self.sent: datetime | None = message.publish_time
 
     def events(self) -> list[ObjectEvent]:
         return [read_message(self._message.attributes, self._message.data)]

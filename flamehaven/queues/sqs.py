@@ -176,6 +176,7 @@ class SqsDelivery:
         self._handle = str(message["ReceiptHandle"])
         self.id = str(message["MessageId"])
         self.attempt = int(message.get("Attributes", {}).get("ApproximateReceiveCount", 0))
+        self.sent = _sent(message)
 
     def events(self) -> list[ObjectEvent]:
         return read_sqs_message(self._body)
@@ -226,17 +227,21 @@ class SqsDeadLetters:
         await self._queue.hide(self._dead, letter.handle, 0)
 
 
+def _sent(message: dict[str, Any]) -> datetime | None:
+    sent = message.get("Attributes", {}).get("SentTimestamp")
+    return datetime.fromtimestamp(int(sent) / 1000, UTC) if sent else None
+
+
 def _dead_letter(message: dict[str, Any]) -> DeadLetter:
     try:
         objects = [event.name for event in read_sqs_message(message["Body"])]
     except ServiceError:
         objects = []
-    sent = message.get("Attributes", {}).get("SentTimestamp")
     return DeadLetter(
         id=message["MessageId"],
         objects=objects,
         deliveries=None,
-        sent=datetime.fromtimestamp(int(sent) / 1000, UTC) if sent else None,
+        sent=_sent(message),
         handle=message["ReceiptHandle"],
         body=message["Body"].encode(),
         attributes={},

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from functools import lru_cache
@@ -10,6 +11,7 @@ from functools import lru_cache
 from functions.ingest.events import ObjectEvent
 from functions.ingest.reconcile import PATIENCE, Identity, Outcome, Reconciler
 from functions.ingest.sweep import Report, Seen, preview, see_to_all, sweep
+from shared import metrics
 from shared.buckets import Bucket, ObjectInfo
 from shared.clock import SystemClock
 from shared.content import Content, fetch
@@ -57,8 +59,14 @@ async def settle(runtime: Runtime, name: str, *, patience: float = PATIENCE) -> 
 
     `patience` is how many seconds Gemini may take to index it before it counts as pending.
     """
-    with holding() as holder:
-        outcome = await reconciler_of(runtime, holder, patience=patience).reconcile(described_by(name))
+    started, came_of_it = time.monotonic(), "postponed"
+    try:
+        with holding() as holder:
+            outcome = await reconciler_of(runtime, holder, patience=patience).reconcile(described_by(name))
+        came_of_it = str(outcome)
+    finally:
+        metrics.INGEST_OUTCOMES.add(came_of_it)
+        metrics.INGEST_SECONDS.observe(time.monotonic() - started)
     level = logging.DEBUG if outcome is Outcome.UNCHANGED else logging.INFO
     log.log(level, "%s: %s", described_by(name), outcome)
     return outcome

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import AsyncGenerator
+import time
+from collections.abc import AsyncGenerator, Iterator
 from typing import TYPE_CHECKING
 
 import functions_framework.aio
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
+from shared import metrics
 from shared.errors import ServiceError
 from shared.http import endpoint, event_stream, while_connected
 from shared.logs import request_id
@@ -37,11 +39,15 @@ async def search(request: Request) -> Response:
         raise ServiceError("METHOD_NOT_ALLOWED", "Ask with GET or POST.", headers={"Allow": "GET, POST"})
     parts = await runtime()
     prepared = await prepare(parts, asked, request_id.get() or "")
+    cached = metrics.CACHE_HITS if prepared.kept else metrics.CACHE_MISSES
+    cached.add("search")
     if asked.stream or "text/event-stream" in request.headers.get("accept", ""):
         response = await event_stream(request, _events(parts, prepared))
         status = CacheStatus.HIT if prepared.kept else CacheStatus.MISS
     else:
-        found, status = await while_connected(request, answer(parts, prepared))
+        with _counted(prepared) as results:
+            found, status = await while_connected(request, answer(parts, prepared))
+            results.append(len(found.sources))
         response = JSONResponse(found.model_dump())
     response.headers["Cache-Status"] = f"flamehaven; {status}"
     return response
@@ -53,6 +59,26 @@ async def _events(runtime: Runtime, prepared: Prepared) -> AsyncGenerator[tuple[
     from functions.search.search import stream
 
     async with contextlib.aclosing(stream(runtime, prepared)) as found:
-        async for event in found:
-            name = "text" if isinstance(event, Text) else "retracted" if isinstance(event, Retracted) else "answer"
-            yield name, event.model_dump_json()
+        with _counted(prepared) as results:
+            async for event in found:
+                if isinstance(event, Text):
+                    name = "text"
+                elif isinstance(event, Retracted):
+                    name = "retracted"
+                else:
+                    name = "answer"
+                    results.append(len(event.sources))
+                yield name, event.model_dump_json()
+
+
+@contextlib.contextmanager
+def _counted(prepared: Prepared) -> Iterator[list[int]]:
+    """Count a search whose stores are there; into the list goes how many sources its answer has."""
+    store, started, results = metrics.store_label(prepared.request.every_store[0]), time.monotonic(), list[int]()
+    try:
+        yield results
+    finally:
+        metrics.SEARCHES.add("success" if results else "error", store)
+        metrics.SEARCH_SECONDS.observe(time.monotonic() - started, store)
+        for sources in results:
+            metrics.SEARCH_RESULTS.observe(sources, store)

@@ -15,6 +15,7 @@ from urllib.parse import quote, urlsplit
 from google.genai import types
 
 from functions.search.models import Citation, Retracted, SearchAnswer, SearchRequest, Source, Text, Usage
+from shared import metrics
 from shared.access import Budget, budget, caller, check_store
 from shared.errors import ServiceError
 from shared.failures import Permanent
@@ -179,9 +180,25 @@ async def _answered(runtime: Runtime, asked: Prepared, response: types.GenerateC
         request_id=asked.request_id,
     )
     await asked.budget.spend(answer.usage.total_tokens)
+    _count_tokens(answer, runtime.settings)
     if answer.grounded:
         await runtime.answers.keep(asked.mark, asked.key, answer.model_dump_json())
     return answer
+
+
+def _count_tokens(answer: SearchAnswer, settings: Settings) -> None:
+    usage, model = answer.usage, metrics.model_label(answer.model)
+    kinds = {
+        "prompt": usage.prompt_tokens,
+        "retrieved": usage.retrieved_tokens,
+        "answer": usage.answer_tokens,
+        "thinking": usage.thinking_tokens,
+    }
+    for kind, tokens in kinds.items():
+        metrics.GEMINI_TOKENS.add(kind, model, amount=tokens)
+    read, written = kinds["prompt"] + kinds["retrieved"], kinds["answer"] + kinds["thinking"]
+    cost = (read * settings.gemini_input_price + written * settings.gemini_output_price) / 1_000_000
+    metrics.GEMINI_COST.add(model, amount=cost)
 
 
 async def _resource(runtime: Runtime, store: str) -> str:

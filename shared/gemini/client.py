@@ -28,6 +28,7 @@ from shared.buckets import MetadataValue
 from shared.failures import Misconfigured, Permanent, Throttled, Transient
 from shared.gemini import mime
 from shared.gemini.failures import classify, key_refused, not_there, unreadable
+from shared.metrics import gemini_call
 from shared.secret import SecretSource
 
 T = TypeVar("T")
@@ -111,12 +112,16 @@ class Gemini:
     async def check(self) -> None:
         """Ask Gemini for something small, to see that the key and the way there work."""
         config = types.ListFileSearchStoresConfig(page_size=1)
-        await self._call(lambda client: client.aio.file_search_stores.list(config=config), timeout=5, attempts=1)
+        await self._call(
+            "stores.list", lambda client: client.aio.file_search_stores.list(config=config), timeout=5, attempts=1
+        )
 
     async def create_store(self, display_name: str) -> str:
         """Make a File Search store; returns its resource name. Not retried: a second try could make a second store."""
         config = types.CreateFileSearchStoreConfig(display_name=display_name[:MAX_DISPLAY_NAME])
-        store = await self._call(lambda client: client.aio.file_search_stores.create(config=config), attempts=1)
+        store = await self._call(
+            "stores.create", lambda client: client.aio.file_search_stores.create(config=config), attempts=1
+        )
         if not store.name:
             raise Transient("Gemini made a store and did not say its name.")
         return store.name
@@ -124,7 +129,9 @@ class Gemini:
     async def delete_store(self, store: str) -> None:
         """Delete a store with all that is in it; one that is gone already is no error."""
         config = types.DeleteFileSearchStoreConfig(force=True)
-        await self._delete(lambda client: client.aio.file_search_stores.delete(name=store, config=config))
+        await self._delete(
+            "stores.delete", lambda client: client.aio.file_search_stores.delete(name=store, config=config)
+        )
 
     async def upload(
         self, store: str, path: Path, *, display_name: str, metadata: Mapping[str, MetadataValue]
@@ -139,6 +146,7 @@ class Gemini:
             display_name=display_name[:MAX_DISPLAY_NAME], custom_metadata=_custom_metadata(metadata)
         )
         operation = await self._call(
+            "upload",
             lambda client: client.aio.file_search_stores.upload_to_file_search_store(
                 file_search_store_name=store, file=path, config=config
             ),
@@ -150,7 +158,9 @@ class Gemini:
     async def document(self, name: str) -> Document:
         """The document as it is now; its state is ABSENT where Gemini has none of that name."""
         try:
-            found = await self._call(lambda client: client.aio.file_search_stores.documents.get(name=name))
+            found = await self._call(
+                "documents.get", lambda client: client.aio.file_search_stores.documents.get(name=name)
+            )
         except _NotThere:
             return Document(name, DocumentState.ABSENT, {})
         return _document(found)
@@ -159,7 +169,7 @@ class Gemini:
         """What Gemini says went wrong with an upload, or None where it says nothing (yet)."""
         asked = types.UploadToFileSearchStoreOperation.model_validate({"name": operation})
         try:
-            answered = await self._call(lambda client: client.aio.operations.get(asked))
+            answered = await self._call("operations.get", lambda client: client.aio.operations.get(asked))
         except _NotThere:
             return None
         if not answered.error:
@@ -173,7 +183,7 @@ class Gemini:
         while True:
             # One page at a time: the SDK's own iteration raises IndexError on an empty last page.
             config = types.ListDocumentsConfig(page_size=PAGE_SIZE, page_token=token)
-            page = await self._call(partial(_page_of_documents, store=store, config=config))
+            page = await self._call("documents.list", partial(_page_of_documents, store=store, config=config))
             for document in page.page or []:
                 yield _document(document)
             token = page.config.get("page_token")
@@ -183,13 +193,16 @@ class Gemini:
     async def delete_document(self, name: str) -> None:
         """Delete a document with its chunks; one that is gone already is no error."""
         config = types.DeleteDocumentConfig(force=True)
-        await self._delete(lambda client: client.aio.file_search_stores.documents.delete(name=name, config=config))
+        await self._delete(
+            "documents.delete", lambda client: client.aio.file_search_stores.documents.delete(name=name, config=config)
+        )
 
     async def generate(
         self, model: str, question: str, config: types.GenerateContentConfig
     ) -> types.GenerateContentResponse:
         """Ask a model. Raises Permanent where Gemini finds the request itself wrong."""
         return await self._call(
+            "generate",
             lambda client: client.aio.models.generate_content(model=model, contents=question, config=config),
             timeout=GENERATE_TIMEOUT,
         )
@@ -202,7 +215,7 @@ class Gemini:
         Raises Permanent where Gemini finds the request itself wrong. What fails after the first piece is not retried.
         """
         pieces, piece = await self._call(
-            partial(_begin_stream, model=model, question=question, config=config), timeout=GENERATE_TIMEOUT
+            "stream", partial(_begin_stream, model=model, question=question, config=config), timeout=GENERATE_TIMEOUT
         )
         async with contextlib.aclosing(pieces):
             while piece is not None:
@@ -218,14 +231,15 @@ class Gemini:
         except Exception as error:
             raise classify(error) from error
 
-    async def _delete(self, call: Call[object]) -> None:
+    async def _delete(self, name: str, call: Call[object]) -> None:
         try:
-            await self._call(call)
+            await self._call(name, call)
         except _NotThere:
             return
 
     async def _call(
         self,
+        name: str,
         call: Call[T],
         *,
         timeout: float = CALL_TIMEOUT,
@@ -238,7 +252,7 @@ class Gemini:
             wait=_wait_before_retry,
             reraise=True,
         ):
-            with attempt:
+            with attempt, gemini_call(name):
                 return await self._call_once(call, timeout)
         raise AssertionError("tenacity either returns or raises")
 

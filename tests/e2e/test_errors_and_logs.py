@@ -17,6 +17,7 @@ from typing import Any
 import httpx2
 import pytest
 from starlette.exceptions import HTTPException
+from starlette.requests import Request
 
 from shared.errors import STATUS_OF_CODE
 from shared.http import error_response
@@ -28,6 +29,8 @@ UNKNOWN_FIELD = b'{"query": "x", "search_mode": "hybrid"}'
 SIX_STORES = b'{"query": "x", "stores": ["1", "2", "3", "4", "5", "6"]}'
 
 ERRORS = [
+    ("GET", "/metrics", b"", {}, 404, "RESOURCE_NOT_FOUND"),
+    ("GET", "/prometheus", b"", {}, 404, "RESOURCE_NOT_FOUND"),
     ("GET", "/api/search?q=x&store=nowhere", b"", {}, 404, "STORE_NOT_FOUND"),
     ("GET", "/api/search?q=", b"", {}, 400, "EMPTY_SEARCH_QUERY"),
     ("GET", "/api/search?q=%20%20", b"", {}, 400, "EMPTY_SEARCH_QUERY"),
@@ -127,7 +130,7 @@ def test_every_route_is_in_the_table(server: Server) -> None:
     ("status", "code"), [(429, "RATE_LIMIT_EXCEEDED"), (500, "INTERNAL_ERROR"), (418, "BAD_REQUEST")]
 )
 def test_what_a_library_raises_has_the_shape_too(status: int, code: str) -> None:
-    body = json.loads(bytes(error_response(HTTPException(status, "no tea")).body))
+    body = json.loads(bytes(error_response(Request({"type": "http"}), HTTPException(status, "no tea")).body))
     assert body["error"] == code
     assert "no tea" in body["message"]
 

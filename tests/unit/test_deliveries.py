@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from datetime import UTC, datetime
 
 import pytest
 
@@ -23,6 +24,7 @@ class Message:
     def __init__(self, events: list[ObjectEvent] | None = None, *, name: str = "1") -> None:
         self.id = name
         self.attempt = 2
+        self.sent = datetime.now(UTC)
         self.became: list[tuple[str, float | None]] = []
         self._events = events
 

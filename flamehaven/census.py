@@ -1,0 +1,67 @@
+"""Looks now and then at what nobody counts as it happens: what waits, what failed, how old the key is."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import logging
+import time
+from datetime import UTC, datetime
+
+from flamehaven.documents import status_of
+from shared import metrics
+from shared.buckets import ABSENT, PreconditionFailed
+from shared.failures import DependencyFailure
+from shared.names import is_document, store_of
+from shared.records import Status
+from shared.runtime import Runtime
+
+log = logging.getLogger(__name__)
+
+EVERY = 60.0
+SHARE = 20
+"""A look takes at most one part in so many of the time: where it takes long, the next one comes later."""
+
+
+async def keep_looking(parts: Runtime) -> None:
+    """Look until cancelled."""
+    while True:
+        started = time.monotonic()
+        try:
+            await look(parts)
+        except (DependencyFailure, OSError) as error:
+            log.warning("What waits could not be counted: %s", error)
+        await asyncio.sleep(max(EVERY, SHARE * (time.monotonic() - started)))
+
+
+async def look(parts: Runtime) -> None:
+    """Set the metrics that need a look at every document. Raises DependencyFailure."""
+    record_of, now = await parts.records.snapshot(), datetime.now(UTC)
+    stores, waiting, failed = set[str](), list[float](), 0
+    async for info in parts.documents.list():
+        if not is_document(info.name):
+            continue
+        stores.add(store_of(info.name))
+        status = status_of(info, await record_of(info.name))
+        failed += status is Status.FAILED
+        if status is Status.PENDING:
+            waiting.append((now - info.updated).total_seconds())
+    metrics.STORES.set(len(stores))
+    metrics.FAILED.set(failed)
+    metrics.PENDING.set(len(waiting))
+    metrics.OLDEST_PENDING.set(max(0.0, *waiting) if waiting else 0.0)
+    if not parts.settings.embedded:
+        metrics.GEMINI_KEY_AGE.set((now - await first_used(parts)).total_seconds())
+
+
+async def first_used(parts: Runtime) -> datetime:
+    """When this deployment first saw the Gemini key that it has; of the key only a digest is kept."""
+    key = await asyncio.to_thread(parts.settings.key)
+    place = f"gemini-keys/{hashlib.sha256(f'{parts.deployment} {key}'.encode()).hexdigest()}"
+    try:
+        now = datetime.now(UTC)
+        await parts.state.put(place, now.isoformat().encode(), if_generation=ABSENT)
+    except PreconditionFailed:
+        async with parts.state.open(place) as reader:
+            return datetime.fromisoformat(b"".join([part async for part in reader]).decode())
+    return now

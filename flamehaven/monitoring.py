@@ -1,0 +1,143 @@
+"""What a monitoring system asks: `/prometheus`, and `/metrics` for people and scripts."""
+
+from __future__ import annotations
+
+import ipaddress
+import time
+
+import psutil
+from pydantic import BaseModel
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+
+from flamehaven import metrics
+from flamehaven.proxies import peer_of
+from functions.health.readiness import readiness
+from shared import metrics as counted
+from shared.errors import ServiceError
+from shared.http import endpoint
+from shared.runtime import Runtime, runtime
+
+_started = time.monotonic()
+FORWARDING = ("forwarded", "x-forwarded-for", "x-real-ip")
+"""Headers by which a proxy says that somebody else is asking."""
+
+
+class System(BaseModel):
+    """How busy the machine is."""
+
+    cpu_percent: float
+    memory_percent: float
+    disk_percent: float
+
+
+class Totals(BaseModel):
+    """What was counted since the server started, by all its processes."""
+
+    requests_total: int
+    errors_total: int
+    rate_limit_exceeded: int
+    cache_hits_total: int
+    cache_misses_total: int
+
+
+class Cache(BaseModel):
+    """Answers that were given again."""
+
+    hits: int
+    misses: int
+    hit_rate_percent: float
+    ttl_seconds: int
+
+
+class Summary(BaseModel):
+    """How the server stands."""
+
+    health_status: str
+    uptime_seconds: float
+    stores_count: int
+    stores: list[str]
+    cache: Cache
+    prometheus: Totals
+    system: System
+
+
+@endpoint
+async def prometheus(request: Request) -> Response:
+    """Every metric, in the text format of Prometheus."""
+    parts = await runtime()
+    await _check(request, parts)
+    await _look(parts)
+    data, media_type = metrics.exposition()
+    return Response(data, headers={"Content-Type": media_type})
+
+
+@endpoint
+async def summary(request: Request) -> Response:
+    """The most important numbers as JSON."""
+    parts = await runtime()
+    await _check(request, parts)
+    system = await _look(parts)
+    hits, misses = int(metrics.total("cache_hits")), int(metrics.total("cache_misses"))
+    stores = [record.store for record in await parts.stores.all()]
+    answer = Summary(
+        health_status=(await readiness()).status,
+        uptime_seconds=round(time.monotonic() - _started, 1),
+        stores_count=len(stores),
+        stores=sorted(stores),
+        cache=Cache(
+            hits=hits,
+            misses=misses,
+            hit_rate_percent=round(100 * hits / max(1, hits + misses), 1),
+            ttl_seconds=parts.settings.cache_ttl_sec,
+        ),
+        prometheus=Totals(
+            requests_total=int(metrics.total("http_requests")),
+            errors_total=int(metrics.total("errors")),
+            rate_limit_exceeded=int(metrics.total("rate_limit_exceeded")),
+            cache_hits_total=hits,
+            cache_misses_total=misses,
+        ),
+        system=system,
+    )
+    return JSONResponse(answer.model_dump())
+
+
+async def _check(request: Request, parts: Runtime) -> None:
+    """Let in an admin, and who is connected from an internal network and passes on for nobody. Raises ServiceError."""
+    if not parts.settings.flamehaven_metrics_enabled:
+        raise ServiceError(
+            "RESOURCE_NOT_FOUND", "Nothing is counted here; FLAMEHAVEN_METRICS_ENABLED=1 in the server's settings does."
+        )
+    forwarded = any(name in request.headers for name in FORWARDING)
+    if not forwarded and _is_internal(peer_of(request), parts.settings.internal_networks):
+        return
+    who = await request.app.state.door.caller(request)
+    if not who.may() or who.stores is not None:
+        raise ServiceError("PERMISSION_DENIED", "Metrics are for admins, and for INTERNAL_NETWORKS.")
+
+
+def _is_internal(host: str, networks: str) -> bool:
+    try:
+        address = ipaddress.ip_address(host)
+    except ValueError:
+        return False
+    named = [ipaddress.ip_network(part.strip(), strict=False) for part in networks.split(",") if part.strip()]
+    return any(address in network for network in named)
+
+
+async def _look(parts: Runtime) -> System:
+    """Set the metrics that are asked for and not counted."""
+    system = System(
+        cpu_percent=psutil.cpu_percent(),
+        memory_percent=psutil.virtual_memory().percent,
+        disk_percent=psutil.disk_usage(str(parts.settings.data_dir)).percent,
+    )
+    counted.CPU.set(system.cpu_percent)
+    counted.MEMORY.set(system.memory_percent)
+    counted.DISK.set(system.disk_percent)
+    for part in ("ingest", "events"):
+        counted.WORK_STOPPED.set(float(part in parts.trouble), part)
+    if parts.redis:
+        counted.REDIS_UP.set(float(not await parts.redis.look()))
+    return system
