@@ -96,3 +96,5 @@ EVERYTHING = [
     Ask("GET", "/health/live"),
 ]
 """A search, an upload, a stream, and what costs nothing."""
+UNLIMITED = {f"{kind}_RATE_LIMIT": "" for kind in ("SEARCH", "UPLOAD", "API")}
+"""The settings of a server that takes all of it from one address."""

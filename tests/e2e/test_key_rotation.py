@@ -14,7 +14,7 @@ import httpx2
 import pytest
 
 from shared.secret import REREAD_AFTER
-from tests.load import EVERYTHING, SEARCH, Load, load
+from tests.load import EVERYTHING, SEARCH, UNLIMITED, Load, load
 from tests.servers import Server, flamehaven, free_port, running, until
 
 CONTENT = b"The boiler is serviced every April."
@@ -67,7 +67,7 @@ def gemini(address: str, tmp_path: Path) -> Gemini:
 def house(data: Path, gemini: Gemini, **settings: str) -> Iterator[Server]:
     """A server with one document, which asks Gemini each time."""
     key = {"GEMINI_BASE_URL": gemini.address, "GEMINI_API_KEY": str(gemini.file), "CACHE_TTL_SEC": "0"}
-    with flamehaven(data, **key, **settings) as server:
+    with flamehaven(data, **key, **UNLIMITED, **settings) as server:
         kept = server.put("/api/documents/house/boiler.md", content=CONTENT, headers=WAIT)
         assert kept.json()["status"] == "indexed", kept.text
         yield server

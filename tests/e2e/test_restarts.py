@@ -15,7 +15,7 @@ from pathlib import Path
 import httpx2
 import pytest
 
-from tests.load import EVERYTHING, SEARCH, Ask, Load, load
+from tests.load import EVERYTHING, SEARCH, UNLIMITED, Ask, Load, load
 from tests.servers import Server, flamehaven, free_port, running, until
 from tests.slow_gemini import slow_gemini
 
@@ -32,7 +32,7 @@ PRODUCTION = {"ENVIRONMENT": "production", "GEMINI_BASE_URL": "emulator:", "FLAM
 @contextmanager
 def house(data: Path, **settings: str) -> Iterator[Server]:
     """A server with one document, which asks Gemini each time."""
-    with flamehaven(data, CACHE_TTL_SEC="0", **settings) as server:
+    with flamehaven(data, CACHE_TTL_SEC="0", **UNLIMITED, **settings) as server:
         kept = server.put("/api/documents/house/boiler.md", content=CONTENT, headers=WAIT)
         assert kept.json()["status"] == "indexed", kept.text
         yield server
@@ -101,26 +101,26 @@ def test_a_stop_answers_whatever_has_begun(tmp_path: Path, workers: str) -> None
         gemini.pause = 1.5
         there = ("127.0.0.1", port_of(server))
         idle, fresh, partial, uploading, streaming = (socket.create_connection(there, timeout=20) for _ in range(5))
-        idle.sendall(b"GET /health/live HTTP/1.1\r\nHost: x\r\n\r\n")
+        idle.sendall(b"GET /health/live HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n")
         assert b"alive" in received(idle)
         partial.sendall(b"GET /health/live HTTP/1.1\r\nHo")
         text = b"The roof is new." * 1000
-        head = f"PUT /api/documents/house/roof.md HTTP/1.1\r\nHost: x\r\nContent-Length: {len(text)}\r\n\r\n"
+        head = f"PUT /api/documents/house/roof.md HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Length: {len(text)}\r\n\r\n"
         uploading.sendall(head.encode() + text[:100])
-        streaming.sendall(f"GET {TWO_PARTS} HTTP/1.1\r\nHost: x\r\n\r\n".encode())
+        streaming.sendall(f"GET {TWO_PARTS} HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n".encode())
         began = received(streaming, b"event: text")
         time.sleep(0.3)  # for the rest to arrive, too
         server.signal(signal.SIGTERM)
         until(lambda: said(tmp_path, "Shutting down") >= int(workers))
         until(lambda: refused(there))
-        idle.sendall(b"GET /health/live HTTP/1.1\r\nHost: x\r\n\r\n")
-        fresh.sendall(b"GET /health/live HTTP/1.1\r\nHost: x\r\n\r\n")
-        partial.sendall(b"st: x\r\n\r\n")
+        idle.sendall(b"GET /health/live HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n")
+        fresh.sendall(b"GET /health/live HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n")
+        partial.sendall(b"st: 127.0.0.1\r\n\r\n")
         uploading.sendall(text[100:])
         assert re.match(rb"HTTP/1.1 202 .*connection: close.*house/roof.md", whole(uploading), re.DOTALL)
         assert b"event: answer" not in began
         assert b"event: answer" in received(streaming, b"\r\n0\r\n\r\n"), "up to the last chunk"
-        streaming.sendall(b"GET /health/live HTTP/1.1\r\nHost: x\r\n\r\n")
+        streaming.sendall(b"GET /health/live HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n")
         for line in (idle, fresh, partial, streaming):
             assert re.match(rb"HTTP/1.1 200 OK.*connection: close.*alive", whole(line), re.DOTALL)
         server.wait(10)
@@ -138,8 +138,8 @@ def refused(there: tuple[str, int]) -> bool:
 def received(line: socket.socket, awaited: bytes = b"}") -> bytes:
     """What comes first on a connection."""
     found = b""
-    while awaited not in found:
-        found += line.recv(10_000)
+    while awaited not in found and (data := line.recv(10_000)):
+        found += data
     return found
 
 
