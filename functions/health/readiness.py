@@ -18,9 +18,12 @@ from shared.runtime import DEPLOYMENT_PLACE, Runtime, runtime
 CHECK_TIMEOUT = 5.0
 GEMINI_CHECKED_FOR = 30.0
 """Seconds for which one look at Gemini stands: probes come often, and each look is a call to Google."""
+GEMINI_STANDS_AT_MOST = 90.0
+"""Seconds for which one that went well stands while the next is under way, which no probe waits for."""
 
 _started = time.monotonic()
 _gemini_checked = (float("-inf"), "ok")
+_looking: set[asyncio.Task[str]] = set()
 
 
 class Health(BaseModel):
@@ -74,9 +77,21 @@ async def _tried(check: Callable[[], Awaitable[object]]) -> str:
 
 
 async def _gemini(parts: Runtime) -> str:
-    global _gemini_checked
     at, result = _gemini_checked
-    if time.monotonic() - at > GEMINI_CHECKED_FOR or result != "ok":
-        result = await _tried(parts.gemini.check)
-        _gemini_checked = (time.monotonic(), result)
+    age = time.monotonic() - at
+    if age <= GEMINI_CHECKED_FOR and result == "ok":
+        return result
+    if not _looking:
+        task = asyncio.create_task(_look_at_gemini(parts))
+        _looking.add(task)
+        task.add_done_callback(_looking.discard)
+    if age <= GEMINI_STANDS_AT_MOST and result == "ok":
+        return result
+    return await asyncio.shield(next(iter(_looking)))
+
+
+async def _look_at_gemini(parts: Runtime) -> str:
+    global _gemini_checked
+    result = await _tried(parts.gemini.check)
+    _gemini_checked = (time.monotonic(), result)
     return result
