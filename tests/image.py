@@ -141,17 +141,19 @@ NOT_NEEDED = shutil.ignore_patterns("__pycache__", "test", "tests", "*.a", "man"
 
 
 @contextmanager
-def running(data: Path, settings: Mapping[str, str], options: Sequence[str] = ()) -> Iterator[Server]:
-    """The image as docs/deploy-container.md has it run, hardened, with `data` mounted."""
-    port = free_port()
+def running(
+    data: Path, settings: Mapping[str, str], options: Sequence[str] = (), command: Sequence[str] = ()
+) -> Iterator[Server]:
+    """The image as docs/deploy-container.md has it run, hardened, with `data` mounted; `command` is another program."""
+    port = int(settings.get("PORT", 0)) or free_port()
     base = f"http://127.0.0.1:{port}"
     words = [word for name, value in {"PORT": str(port), **settings}.items() for word in ("-e", f"{name}={value}")]
     name = f"flamehaven-test-{port}"
-    command = (*PODMAN, "run", "--rm", "--name", name, "--no-healthcheck", "--network", "host", *HARDENED, *LIMITS)
+    podman = (*PODMAN, "run", "--rm", "--name", name, "--no-healthcheck", "--network", "host", *HARDENED, *LIMITS)
     log = data.parent / "container.log"
     with log.open("wb") as output:
         process = subprocess.Popen(
-            (*command, "-v", f"{data}:/app/data", *options, *words, IMAGE),
+            (*podman, "-v", f"{data}:/app/data", *options, *words, IMAGE, *command),
             env={**os.environ, **STORAGE},
             stdout=output,
             stderr=subprocess.STDOUT,
