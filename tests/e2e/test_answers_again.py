@@ -92,7 +92,7 @@ def test_two_servers_share_answers_and_their_end(tmp_path: Path, redis: RedisSer
         changed = one.put("/api/documents/party.md", content=b"The summer party is on 25 July.", headers=WAIT)
         assert changed.json()["status"] == "indexed"
         assert ask(other, **PARTY) == ("The summer party is on 25 July.", "fwd=miss")
-        assert ask(one, **PARTY)[1] == "hit"
+        until(lambda: ask(one, **PARTY)[1] == "hit")  # the record is written once more when the old document is gone
         assert ask(one, **LAPTOP)[1] == "hit"
         assert other.delete("/api/documents/party.md").status_code == 202
         until(lambda: "July" not in ask(one, **PARTY)[0])

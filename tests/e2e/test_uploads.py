@@ -187,7 +187,7 @@ def raw(server: Server, head: str, body: bytes = b"") -> bytes:
 
 
 def test_a_body_that_says_it_is_too_large_is_refused_before_it_is_sent(server: Server) -> None:
-    head = f"PUT /api/documents/hr/x.md HTTP/1.1\nHost: x\nContent-Length: {2 * MB}"
+    head = f"PUT /api/documents/hr/x.md HTTP/1.1\nHost: localhost\nContent-Length: {2 * MB}"
     assert raw(server, head).startswith(b"HTTP/1.1 413 ")
 
 
@@ -209,8 +209,8 @@ def test_a_sender_who_leaves_half_way_leaves_nothing_behind(server: Server, data
     before = kept(data)
     address = (server.base_url.host, server.base_url.port or 80)
     for head in (
-        "PUT /api/documents/hr/half.md HTTP/1.1\r\nHost: x\r\nContent-Length: 1000\r\n\r\n",
-        "POST /api/upload/single HTTP/1.1\r\nHost: x\r\nContent-Length: 1000\r\n"
+        "PUT /api/documents/hr/half.md HTTP/1.1\r\nHost: localhost\r\nContent-Length: 1000\r\n\r\n",
+        "POST /api/upload/single HTTP/1.1\r\nHost: localhost\r\nContent-Length: 1000\r\n"
         "Content-Type: multipart/form-data; boundary=b\r\n\r\n--b\r\n",
     ):
         with socket.create_connection(address, timeout=10) as line:
