@@ -4,7 +4,7 @@ WORKDIR /src
 COPY requirements/ requirements/
 RUN python -m venv /app/.venv \
  && /app/.venv/bin/pip install --no-cache-dir --disable-pip-version-check --require-hashes \
-      -r requirements/container.txt -r requirements/build.txt
+      -r requirements/container.txt -r requirements/tracing.txt -r requirements/build.txt
 COPY pyproject.toml README.md LICENSE CHANGELOG.md ./
 COPY shared/ shared/
 COPY functions/ functions/

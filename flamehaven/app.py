@@ -33,6 +33,7 @@ from flamehaven.queues import open_queue
 from flamehaven.slow_bodies import SlowBodies
 from flamehaven.sole import sole
 from flamehaven.sweeps import keep_sweeping
+from flamehaven.tracing import requests_traced, tracing
 from flamehaven.watch import DirectoryWatch
 from functions.health.main import health
 from functions.health.readiness import Health
@@ -80,6 +81,7 @@ def create_app(*, watch: bool = True) -> FastAPI:
         lifespan=lifespan,
         docs_url=None,
         redoc_url=None,
+        telemetry=requests_traced(),
         redirect_slashes=False,  # a redirect would lead wherever the request's own Host says
     )
     app.add_middleware(SlowBodies)
@@ -217,6 +219,7 @@ async def _lifespan(app: FastAPI, *, watch: bool) -> AsyncIterator[None]:
         count()
     app.state.door = await asyncio.to_thread(open_door, parts) if watch else OpenDoor()
     async with contextlib.AsyncExitStack() as stack:
+        stack.enter_context(tracing())
         stack.push_async_callback(close_runtime)
         await stack.enter_async_context(_running(pump.run(), "pump"))
         if watch:

@@ -21,6 +21,7 @@ from starlette.responses import JSONResponse, Response, StreamingResponse
 from shared.errors import ServiceError
 from shared.failures import Misconfigured, Permanent, Transient
 from shared.logs import configure_logging, request_id
+from shared.traces import caller, trace_of
 
 log = logging.getLogger(__name__)
 
@@ -40,7 +41,7 @@ def endpoint(handler: Handler) -> Handler:
     @functools.wraps(handler)
     async def answer(request: Request) -> Response:
         started = time.monotonic()
-        token = request_id.set(_id_of(request))
+        token, came_from = request_id.set(_id_of(request)), caller.set(trace_of(request.headers))
         try:
             configure_once()
             try:
@@ -50,6 +51,7 @@ def endpoint(handler: Handler) -> Handler:
             response.headers[REQUEST_ID] = request_id.get() or ""
             _log_access(request, response, time.monotonic() - started)
         finally:
+            caller.reset(came_from)
             request_id.reset(token)
         return response
 

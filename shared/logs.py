@@ -5,9 +5,12 @@ from __future__ import annotations
 import logging
 import sys
 from contextvars import ContextVar
+from functools import partial
 from importlib.metadata import PackageNotFoundError, version
 from types import TracebackType
 from typing import TYPE_CHECKING
+
+from shared.traces import current
 
 if TYPE_CHECKING:
     from shared.settings import Settings
@@ -29,6 +32,7 @@ def configure_logging(settings: Settings) -> None:
     """Send every logger's lines to standard output in this product's form."""
     handler = logging.StreamHandler(sys.stdout)
     handler.addFilter(_add_request_id)
+    handler.addFilter(partial(_add_trace, settings.google_cloud_project))
     if settings.environment == "development":
         handler.setFormatter(_PlainFormatter("%(asctime)s %(levelname)-7s %(name)s: %(message)s"))
     else:
@@ -60,6 +64,18 @@ def _log_uncaught(kind: type[BaseException], error: BaseException, traceback: Tr
 def _add_request_id(record: logging.LogRecord) -> bool:
     record.request_id = request_id.get()
     record.severity = record.levelname  # Cloud Logging's name for it
+    return True
+
+
+def _add_trace(project: str, record: logging.LogRecord) -> bool:
+    """Name the trace, where there is a project as Cloud Logging wants it ("Structured logging", special fields)."""
+    if trace := current():
+        if project:
+            record.__dict__["logging.googleapis.com/trace"] = f"projects/{project}/traces/{trace.trace_id}"
+            record.__dict__["logging.googleapis.com/spanId"] = trace.span_id or ""
+            record.__dict__["logging.googleapis.com/trace_sampled"] = trace.sampled
+        else:
+            record.trace_id, record.span_id = trace.trace_id, trace.span_id
     return True
 
 

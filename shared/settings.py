@@ -177,6 +177,11 @@ class Settings(BaseSettings):
         le=1000,
         description="How many questions one process puts to Gemini at once; as many more may wait for it.",
     )
+    google_cloud_project: str = Field(
+        "",
+        description="The Google Cloud project that log lines are kept in: with it they name their trace as Cloud "
+        "Logging wants it.",
+    )
     flamehaven_metrics_enabled: bool = Field(
         False, description="Whether anything is counted, and shown at `/prometheus` and `/metrics`: `1` or `0`."
     )

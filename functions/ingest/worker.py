@@ -16,8 +16,10 @@ from shared.buckets import Bucket, ObjectInfo
 from shared.clock import SystemClock
 from shared.content import Content, fetch
 from shared.holder import holding, is_gone
+from shared.logs import request_id
 from shared.names import described_by, is_document
 from shared.runtime import Runtime
+from shared.traces import span
 
 log = logging.getLogger(__name__)
 
@@ -61,9 +63,11 @@ async def settle(runtime: Runtime, name: str, *, patience: float = PATIENCE) -> 
     """
     started, came_of_it = time.monotonic(), "postponed"
     try:
-        with holding() as holder:
+        recorded = span("reconcile", object=described_by(name), request_id=request_id.get() or "")
+        with holding() as holder, recorded as work:
             outcome = await reconciler_of(runtime, holder, patience=patience).reconcile(described_by(name))
-        came_of_it = str(outcome)
+            came_of_it = str(outcome)
+            work.set_attribute("flamehaven.outcome", came_of_it)
     finally:
         metrics.INGEST_OUTCOMES.add(came_of_it)
         metrics.INGEST_SECONDS.observe(time.monotonic() - started)

@@ -30,6 +30,7 @@ from shared.gemini import mime
 from shared.gemini.failures import classify, key_refused, not_there, unreadable
 from shared.metrics import gemini_call
 from shared.secret import SecretSource
+from shared.traces import span
 
 T = TypeVar("T")
 Call = Callable[[genai.Client], Awaitable[T]]
@@ -252,7 +253,7 @@ class Gemini:
             wait=_wait_before_retry,
             reraise=True,
         ):
-            with attempt, gemini_call(name):
+            with attempt, gemini_call(name), span(f"gemini {name}", outgoing=True):
                 return await self._call_once(call, timeout)
         raise AssertionError("tenacity either returns or raises")
 

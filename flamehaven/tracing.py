@@ -1,0 +1,79 @@
+"""OpenTelemetry: FastAPI's spans of requests, and ours of Gemini's calls and of objects, sent where OTEL_* say.
+
+The variables are OpenTelemetry's own ("Environment Variable Specification"); without an address nothing is recorded.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, MutableMapping
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+from fastapi.telemetry import TelemetryConfig
+
+from shared.errors import ServiceError
+from shared.http import SECRET
+from shared.logs import SERVICE, product_version
+
+if TYPE_CHECKING:
+    from opentelemetry.sdk.trace import TracerProvider
+
+ADDRESSES = ("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", "OTEL_EXPORTER_OTLP_ENDPOINT")
+UNTRACED = ("/health", "/metrics", "/prometheus")
+"""What asks all the time."""
+
+
+def requests_traced() -> TelemetryConfig:
+    """What FastAPI is to record: requests, where somebody takes their spans, and nothing of its own insides."""
+    return {"metrics": False, "logs": False, "operation_spans": False, "auto_configure": False, "exclude": _untraced}
+
+
+def _untraced(scope: MutableMapping[str, Any]) -> bool:
+    path: str = scope["path"]
+    return path.startswith(UNTRACED)
+
+
+@contextmanager
+def tracing() -> Iterator[None]:
+    """Send spans while the block runs, where an address is set. Raises ServiceError where the packages are missing."""
+    if not any(os.environ.get(name) for name in ADDRESSES):
+        yield
+        return
+    try:
+        provider = _provider()
+    except ImportError as error:
+        raise ServiceError(
+            "CONFIGURATION_ERROR",
+            f"{ADDRESSES[1]} asks for traces; {error.name} is missing: install flamehaven-filesearch[tracing].",
+        ) from error
+    from opentelemetry.trace import set_tracer_provider
+
+    set_tracer_provider(provider)
+    try:
+        yield
+    finally:
+        provider.shutdown()
+
+
+def _provider() -> TracerProvider:
+    from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
+    from opentelemetry.sdk.resources import Resource
+    from opentelemetry.sdk.trace import Span, SpanProcessor, TracerProvider
+    from opentelemetry.sdk.trace.export import BatchSpanProcessor
+
+    class Discreet(SpanProcessor):
+        """Keeps questions and keys, which addresses may hold, out of spans."""
+
+        def on_start(self, span: Span, parent_context: object = None) -> None:
+            found = span.attributes or {}
+            if "url.query" in found:
+                span.set_attribute("url.query", "REDACTED")
+            if isinstance(path := found.get("url.path"), str):
+                span.set_attribute("url.path", SECRET.sub(r"\1", path))
+
+    named = os.environ.get("OTEL_SERVICE_NAME") or SERVICE
+    provider = TracerProvider(resource=Resource.create({"service.name": named, "service.version": product_version()}))
+    provider.add_span_processor(Discreet())
+    provider.add_span_processor(BatchSpanProcessor(OTLPSpanExporter()))
+    return provider
