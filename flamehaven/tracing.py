@@ -8,6 +8,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator, MutableMapping
 from contextlib import contextmanager
+from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 from fastapi.telemetry import TelemetryConfig
@@ -34,26 +35,37 @@ def _untraced(scope: MutableMapping[str, Any]) -> bool:
     return path.startswith(UNTRACED)
 
 
-@contextmanager
-def tracing() -> Iterator[None]:
-    """Send spans while the block runs, where an address is set. Raises ServiceError where the packages are missing."""
-    if not any(os.environ.get(name) for name in ADDRESSES):
-        yield
+def check() -> None:
+    """Raises ServiceError where traces are asked for and the packages that send them are missing."""
+    if not _asked_for():
         return
     try:
-        provider = _provider()
+        import_module("opentelemetry.exporter.otlp.proto.http.trace_exporter")
     except ImportError as error:
         raise ServiceError(
             "CONFIGURATION_ERROR",
             f"{ADDRESSES[1]} asks for traces; {error.name} is missing: install flamehaven-filesearch[tracing].",
         ) from error
+
+
+@contextmanager
+def tracing() -> Iterator[None]:
+    """Send spans while the block runs, where an address is set."""
+    if not _asked_for():
+        yield
+        return
     from opentelemetry.trace import set_tracer_provider
 
+    provider = _provider()
     set_tracer_provider(provider)
     try:
         yield
     finally:
         provider.shutdown()
+
+
+def _asked_for() -> bool:
+    return any(os.environ.get(name) for name in ADDRESSES)
 
 
 def _provider() -> TracerProvider:

@@ -124,7 +124,7 @@ CACHE_SIZE = Metric("cache_size", "Answers that processes keep; Redis has its ow
 CPU = Metric("system_cpu_usage_percent", "Of the machine.", kind=Kind.LATEST)
 MEMORY = Metric("system_memory_usage_percent", "Of the machine.", kind=Kind.LATEST)
 DISK = Metric("system_disk_usage_percent", "Of the disk with the data folder.", kind=Kind.LATEST)
-STORES = Metric("stores", "Stores with documents.", kind=Kind.MOST)
+STORES = Metric("stores_total", "Stores with documents.", kind=Kind.MOST)
 
 INGEST_OUTCOMES = Metric("ingest_outcomes", "What came of changed objects.", ("outcome",))
 INGEST_SECONDS = Metric("ingest_duration_seconds", "Seconds to see to one object.", (), Kind.HISTOGRAM, _LONG)

@@ -12,13 +12,14 @@ import typer
 
 def serve() -> None:
     """Start the server. All it needs to know is in the environment: see docs/settings.md."""
-    from flamehaven import workers
+    from flamehaven import tracing, workers
     from shared.errors import ServiceError
     from shared.logs import configure_logging
     from shared.settings import settings
 
     try:
         found = settings()
+        tracing.check()
     except ServiceError as error:
         typer.echo(f"flamehaven: {error.message}", err=True)
         raise typer.Exit(2) from None

@@ -153,7 +153,7 @@ def test_what_waits_and_what_failed_is_counted_now_and_then(tmp_path: Path) -> N
     with flamehaven(tmp_path) as client:
         until(lambda: all(d["status"] != "pending" for d in client.get("/api/documents").json()["documents"]))
     with flamehaven(tmp_path, **ENABLED) as client:
-        found = until(lambda: (at := scrape(client)).total("stores") == 1 and at)
+        found = until(lambda: (at := scrape(client)).total("stores_total") == 1 and at)
         assert found.total("ingest_failed_documents") == 1
         assert found.total("ingest_pending_documents") == found.total("ingest_oldest_pending_seconds") == 0
 

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import sys
+
 import pytest
 
+from flamehaven import tracing
+from shared.errors import ServiceError
 from shared.traces import Trace, trace_of
 
 TRACE = "4bf92f3577b34da6a3ce929d0e0e4736"
@@ -35,3 +39,11 @@ SPAN = "00f067aa0ba902b7"
 )
 def test_the_callers_trace_is_read(headers: dict[str, str], trace: Trace | None) -> None:
     assert trace_of(headers) == trace
+
+
+def test_traces_without_the_packages_are_refused_with_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "opentelemetry.exporter.otlp.proto.http.trace_exporter", None)
+    tracing.check()
+    monkeypatch.setenv("OTEL_EXPORTER_OTLP_ENDPOINT", "http://127.0.0.1:4318")
+    with pytest.raises(ServiceError, match=r"trace_exporter is missing: install flamehaven-filesearch\[tracing\]"):
+        tracing.check()
