@@ -15,17 +15,22 @@ from typing import TypeVar
 
 import httpx2
 
+from tests.forked import Forked
+
 T = TypeVar("T")
 ROOT = Path(__file__).parents[1]
 UNLIMITED = {"SEARCH_RATE_LIMIT": "", "UPLOAD_RATE_LIMIT": "", "UPLOAD_MULTI_RATE_LIMIT": "", "API_RATE_LIMIT": ""}
 """For tests and benchmarks that ask more than a person does."""
 INHERITED = ("PATH", "HOME", "LANG", "TMPDIR", "SYSTEMROOT")
+FLAMEHAVEN = [sys.executable, "-m", "flamehaven.cli"]
+
+Process = subprocess.Popen[bytes] | Forked
 
 
 class Server(httpx2.Client):
     """A client for a server of ours that can also end it."""
 
-    def __init__(self, process: subprocess.Popen[bytes], *, base_url: str, timeout: float) -> None:
+    def __init__(self, process: Process, *, base_url: str, timeout: float) -> None:
         super().__init__(base_url=base_url, timeout=timeout)
         self._process = process
 
@@ -68,13 +73,9 @@ def running(
     url: str,
     log: Path,
     cwd: Path = ROOT,
-) -> Iterator[subprocess.Popen[bytes]]:
+) -> Iterator[Process]:
     """Run a server until the block ends; it is ready once `url` answers at all."""
-    inherited = {name: os.environ[name] for name in INHERITED if name in os.environ}
-    with log.open("ab") as output:
-        process = subprocess.Popen(
-            command, env={**inherited, **environment}, stdout=output, stderr=subprocess.STDOUT, cwd=cwd
-        )
+    process = _start(command, environment=environment, log=log, cwd=cwd)
     try:
         _wait_until_ready(process, url, log)
         yield process
@@ -88,7 +89,16 @@ def running(
             raise AssertionError(f"The server did not stop on SIGTERM:\n{log.read_text()[-3000:]}") from None
 
 
-def _wait_until_ready(process: subprocess.Popen[bytes], url: str, log: Path, seconds: float = 30) -> None:
+def _start(command: list[str], *, environment: Mapping[str, str], log: Path, cwd: Path) -> Process:
+    inherited = {name: os.environ[name] for name in INHERITED if name in os.environ}
+    whole = {**inherited, **environment}
+    if command[: len(FLAMEHAVEN)] == FLAMEHAVEN:
+        return Forked(command[len(FLAMEHAVEN) :], environment=whole, log=log, cwd=cwd)
+    with log.open("ab") as output:
+        return subprocess.Popen(command, env=whole, stdout=output, stderr=subprocess.STDOUT, cwd=cwd)
+
+
+def _wait_until_ready(process: Process, url: str, log: Path, seconds: float = 30) -> None:
     deadline = time.monotonic() + seconds
     while time.monotonic() < deadline and process.poll() is None:
         try:
@@ -116,7 +126,7 @@ def flamehaven(data: Path, *, prefix: Sequence[str] = (), **settings: str) -> It
         **settings,
     }
     data.mkdir(parents=True, exist_ok=True)
-    command = [*prefix, sys.executable, "-m", "flamehaven.cli", "serve"]
+    command = [*prefix, *FLAMEHAVEN, "serve"]
     with (
         running(command, environment=environment, url=f"{base}/health/live", log=data / "server.log") as process,
         Server(process, base_url=base, timeout=30) as client,

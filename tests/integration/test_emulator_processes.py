@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import signal
 import sqlite3
-import subprocess
 import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -16,7 +15,7 @@ import httpx2
 
 from file_search_emulator.app import create_app
 from tests.emulator import EmulatorClient, emulator, texts
-from tests.servers import free_port, running
+from tests.servers import Process, free_port, running
 
 FACT = "The clearance value of unit QX00017 is 48213."
 ASKED = "What is the clearance value of unit QX00017?"
@@ -32,7 +31,7 @@ def execute(data_dir: Path, statement: str) -> None:
 
 
 @asynccontextmanager
-async def server(data_dir: Path) -> AsyncIterator[tuple[EmulatorClient, subprocess.Popen[bytes]]]:
+async def server(data_dir: Path) -> AsyncIterator[tuple[EmulatorClient, Process]]:
     """An emulator in a process of its own."""
     port = free_port()
     url = f"http://127.0.0.1:{port}"
@@ -43,7 +42,7 @@ async def server(data_dir: Path) -> AsyncIterator[tuple[EmulatorClient, subproce
             yield EmulatorClient(http, data_dir), process
 
 
-def kill(process: subprocess.Popen[bytes]) -> None:
+def kill(process: Process) -> None:
     process.send_signal(signal.SIGKILL)
     process.wait()
 
