@@ -164,7 +164,7 @@ def test_links_pipes_and_sockets_are_no_documents(server: Server, data: Path) ->
     (folder / "inside.md").symlink_to(folder / "real.md")
     (folder / "dangling.md").symlink_to(folder / "nothing.md")
     (folder / "loop").symlink_to(folder)
-    (folder / "root").symlink_to("/")
+    (folder / "etc").symlink_to("/etc")
     os.mkfifo(folder / "pipe.md")
     with socket.socket(socket.AF_UNIX) as listening:
         here = Path.cwd()
