@@ -114,6 +114,7 @@ def test_two_servers_share_limits(tmp_path: Path, redis: RedisServer) -> None:
         assert [answer.status_code for answer in answers] == [200] * 4 + [429] * 2
 
 
+@pytest.mark.slow
 def test_redis_may_go_and_come_back(tmp_path: Path, redis: RedisServer) -> None:
     """It hangs with all it knows while a document changes, and goes on; then it is gone, and comes back empty."""
     with two_servers(tmp_path / "data", redis, SEARCH_RATE_LIMIT="1000/minute") as (one, other):
