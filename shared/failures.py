@@ -30,6 +30,10 @@ class Misconfigured(DependencyFailure):
     """No call will work until an operator changes a key, a quota or a setting."""
 
 
+class NotThere(Misconfigured):
+    """Gemini has nothing of that name: for some calls that is an answer, for others a store or a model is gone."""
+
+
 class Permanent(DependencyFailure):
     """This file cannot be indexed; `code` is stable, the message says what its owner can do."""
 

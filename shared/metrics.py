@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import Protocol
 
-from shared.failures import Misconfigured, Permanent, Throttled, Transient
+from shared.failures import Misconfigured, NotThere, Permanent, Throttled, Transient
 
 
 class Kind(Enum):
@@ -165,6 +165,7 @@ def _outcome(error: BaseException) -> str:
         asyncio.CancelledError: "cancelled",
         Throttled: "throttled",
         Transient: "transient",
+        NotThere: "not_there",
         Misconfigured: "misconfigured",
         Permanent: "permanent",
     }

@@ -11,7 +11,7 @@ from shared.names import DEFAULT_STORE
 MAX_STORES = 5
 """How many stores Gemini searches at once (python-genai issue 2074)."""
 
-MODEL_NAME = r"^[A-Za-z0-9_-]+([./][A-Za-z0-9_-]+)*$"
+MODEL_NAME = r"^((models|tunedModels)/)?[A-Za-z0-9_-]+(\.[A-Za-z0-9_-]+)*$"
 """A model's name becomes part of an address: `gemini-3.8-flash`, `models/...` or `tunedModels/...`."""
 
 

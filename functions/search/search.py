@@ -18,7 +18,7 @@ from functions.search.models import Citation, Retracted, SearchAnswer, SearchReq
 from shared import metrics
 from shared.access import Budget, budget, caller, check_store
 from shared.errors import ServiceError
-from shared.failures import Permanent
+from shared.failures import NotThere, Permanent
 from shared.gemini.grounding import Grounded, Passage, Support, gathered, read_grounding, text_of
 from shared.names import DEFAULT_STORE, is_document, store_of
 from shared.runtime import Runtime
@@ -247,6 +247,10 @@ def _refusals(request: SearchRequest) -> Iterator[None]:
         if request.metadata_filter:
             raise ServiceError("INVALID_METADATA_FILTER", f"The metadata_filter cannot be used. {error}") from error
         raise ServiceError("BAD_REQUEST", str(error)) from error
+    except NotThere as error:
+        if request.model is None:
+            raise
+        raise ServiceError("BAD_REQUEST", f"Gemini has no model {request.model!r} that answers here.") from error
 
 
 def compose(

@@ -25,7 +25,7 @@ from tenacity import (
 )
 
 from shared.buckets import MetadataValue
-from shared.failures import Misconfigured, Permanent, Throttled, Transient
+from shared.failures import Misconfigured, NotThere, Permanent, Throttled, Transient
 from shared.gemini import mime
 from shared.gemini.failures import classify, key_refused, not_there, unreadable
 from shared.metrics import gemini_call
@@ -162,7 +162,7 @@ class Gemini:
             found = await self._call(
                 "documents.get", lambda client: client.aio.file_search_stores.documents.get(name=name)
             )
-        except _NotThere:
+        except NotThere:
             return Document(name, DocumentState.ABSENT, {})
         return _document(found)
 
@@ -171,7 +171,7 @@ class Gemini:
         asked = types.UploadToFileSearchStoreOperation.model_validate({"name": operation})
         try:
             answered = await self._call("operations.get", lambda client: client.aio.operations.get(asked))
-        except _NotThere:
+        except NotThere:
             return None
         if not answered.error:
             return None
@@ -235,7 +235,7 @@ class Gemini:
     async def _delete(self, name: str, call: Call[object]) -> None:
         try:
             await self._call(name, call)
-        except _NotThere:
+        except NotThere:
             return
 
     async def _call(
@@ -268,7 +268,7 @@ class Gemini:
                 if not last_try and (unreadable(error) or await self._key_rotated(error, key)):
                     continue
                 if not_there(error):
-                    raise _NotThere(str(classify(error))) from error
+                    raise NotThere(str(classify(error))) from error
                 if unreadable(error):
                     raise Permanent("UNREADABLE_FILE", "Gemini could not read this file, twice.") from error
                 raise classify(error) from error
@@ -296,10 +296,6 @@ class Gemini:
             return await asyncio.to_thread(key)
         except OSError as error:
             raise Misconfigured(f"The file that GEMINI_API_KEY names cannot be read: {error.strerror}.") from error
-
-
-class _NotThere(Misconfigured):
-    """Gemini has nothing of that name: for some calls that is an answer, for the others a store has vanished."""
 
 
 async def _page_of_documents(

@@ -39,6 +39,7 @@ ERRORS = [
     ("GET", "/api/search?q=" + "x" * 1001, b"", {}, 422, "VALIDATION_ERROR"),
     ("GET", "/api/search?q=x&stream=perhaps", b"", {}, 422, "VALIDATION_ERROR"),
     ("GET", "/api/search?q=x&q=y", b"", {}, 422, "VALIDATION_ERROR"),
+    ("GET", "/api/search?q=x&model=0/0", b"", {}, 422, "VALIDATION_ERROR"),
     ("GET", "/api/search?q=x&store=../../etc", b"", {}, 404, "STORE_NOT_FOUND"),
     ("POST", "/api/search", b"{", JSON, 422, "VALIDATION_ERROR"),
     ("POST", "/api/search", b"[" * 10_000, JSON, 422, "VALIDATION_ERROR"),

@@ -103,6 +103,14 @@ def test_a_wrong_filter_is_the_sender_s_error(server: httpx2.Client) -> None:
     assert (answer.status_code, answer.json()["error"]) == (400, "INVALID_METADATA_FILTER")
 
 
+def test_a_model_that_gemini_does_not_have_is_the_sender_s_error(server: httpx2.Client) -> None:
+    for stream in (False, True):
+        asked = {"query": "x", "store": "hr", "model": "tunedModels/none", "stream": stream}
+        refused = server.post("/api/search", json=asked)
+        assert (refused.status_code, refused.json()["error"]) == (400, "BAD_REQUEST")
+        assert "'tunedModels/none'" in refused.json()["message"]
+
+
 def test_what_the_documents_do_not_say_is_not_answered(server: httpx2.Client) -> None:
     found = ask(server, query="What is the capital of Australia?", store="hr")
     assert (found["grounded"], found["sources"], found["citations"]) == (False, [], [])
