@@ -40,7 +40,7 @@ def locked(lock: str) -> dict[str, str]:
     return {canonicalize_name(requirement.name): str(requirement.specifier) for requirement, _ in requirements(lock)}
 
 
-LOCKS = ("functions", "container", "tracing", "dev", "build")
+LOCKS = ("functions", "container", "rotation", "tracing", "dev", "build")
 
 
 def test_there_is_one_lock_for_each_extra() -> None:
