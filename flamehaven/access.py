@@ -19,7 +19,7 @@ from starlette.responses import Response
 
 from flamehaven.limits import Kind, Limits, address_of
 from flamehaven.proxies import peer_of
-from shared.access import ANYBODY, Caller, NoBudget, Scope, budget, caller
+from shared.access import ANYBODY, Caller, NoBudget, Scope, budget, caller, key_of, not_allowed, not_known
 from shared.errors import ServiceError
 from shared.http import endpoint
 from shared.runtime import Runtime
@@ -33,6 +33,7 @@ log = logging.getLogger(__name__)
 
 Handler = Callable[[Request], Awaitable[Response]]
 ADMIN = Caller("admin", frozenset({Scope.ADMIN}))
+ITSELF = Caller("this process", frozenset({Scope.ADMIN}))
 READERS = (Scope.SEARCH, Scope.UPLOAD, Scope.MANAGE)
 """Who may see documents and stores: everybody, each those that exist for them."""
 ADMIN_KEY_FILE = "admin.key"
@@ -50,7 +51,7 @@ class OpenDoor:
     """Lets everybody in: for requests that this process sends itself."""
 
     async def caller(self, request: Request) -> Caller:
-        return ANYBODY
+        return ITSELF
 
 
 class Door:
@@ -64,7 +65,7 @@ class Door:
 
     async def caller(self, request: Request) -> Caller:
         """Who sent a request. Raises ServiceError (INVALID_API_KEY), DependencyFailure."""
-        given = _key_of(request)
+        given = key_of(request)
         if given is None and self._parts.settings.environment == "development" and await self._is_open(request):
             return _anybody_at(request)
         if given is not None:
@@ -74,12 +75,7 @@ class Door:
             known = self._tokens if self._tokens and TOKEN.fullmatch(given) else self._parts.keys
             if found := await known.caller(given):
                 return found
-        problem = "This needs a key." if given is None else "The key is wrong, expired or revoked."
-        raise ServiceError(
-            "INVALID_API_KEY",
-            f"{problem} Send one as `Authorization: Bearer KEY`; an admin makes them with `flamehaven keys create`.",
-            headers={"WWW-Authenticate": "Bearer" if given is None else 'Bearer error="invalid_token"'},
-        )
+        raise not_known(given)
 
     def _admin(self) -> str:
         """The admin key; empty where there is none, or it cannot be read now: other keys still open what they open."""
@@ -127,11 +123,7 @@ def guarded(handler: Handler, *scopes: Scope, kind: Kind = Kind.OTHER) -> Handle
         try:
             who, headers = await _admitted(request, limits, kind)
             if not who.may(*scopes):
-                raise ServiceError(
-                    "PERMISSION_DENIED",
-                    f"This key is not for this: it takes the scope {' or '.join(scopes)}.",
-                    headers={"WWW-Authenticate": 'Bearer error="insufficient_scope"', **headers},
-                )
+                raise not_allowed(*scopes, headers=headers)
         except Exception as error:
             return await _refuse(error)(request)
         caller.set(who)  # for good: what is streamed after the handler is the caller's too
@@ -168,19 +160,6 @@ def _refuse(error: Exception) -> Handler:
         raise error
 
     return refuse
-
-
-def _key_of(request: Request) -> str | None:
-    """The key that came with a request: as a bearer token (RFC 6750), else in the original's header X-API-Key.
-
-    A header that is there twice is no key, since a proxy may have looked at the other one.
-    """
-    given = request.headers.getlist("authorization")
-    if not given:
-        keys = request.headers.getlist("x-api-key")
-        return None if not keys else keys[0] if len(keys) == 1 else ""
-    scheme, _, token = given[0].partition(" ")
-    return token.strip() if scheme.lower() == "bearer" and len(given) == 1 else ""
 
 
 def _is_from_this_machine(request: Request) -> bool:

@@ -1,14 +1,18 @@
-"""Who asks, and what they may see and do. What decides that is the server's (`flamehaven/access.py`) or the platform's.
+"""Who asks, and what they may see and do. What decides that is the server (`flamehaven/access.py`), the search function
+where SEARCH_ACCESS says so, or else the functions' platform.
 
 Sources of what is refused how: RFC 9110, sections 15.5.2 and 15.5.4; RFC 6750, section 3.
 """
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from contextvars import ContextVar
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Protocol
+
+from starlette.requests import Request
 
 from shared.errors import ServiceError
 
@@ -81,3 +85,35 @@ def check_store(store: str) -> None:
     """Raise ServiceError (PERMISSION_DENIED) where the caller has no business in a store, whether it exists or not."""
     if not caller.get().sees(store):
         raise ServiceError("PERMISSION_DENIED", f"Store {store!r} is not among those that you may use.")
+
+
+def key_of(request: Request) -> str | None:
+    """The key that came with a request: as a bearer token (RFC 6750), else in the original's header X-API-Key.
+
+    A header that is there twice is no key, since a proxy may have looked at the other one.
+    """
+    given = request.headers.getlist("authorization")
+    if not given:
+        keys = request.headers.getlist("x-api-key")
+        return None if not keys else keys[0] if len(keys) == 1 else ""
+    scheme, _, token = given[0].partition(" ")
+    return token.strip() if scheme.lower() == "bearer" and len(given) == 1 else ""
+
+
+def not_known(given: str | None) -> ServiceError:
+    """The refusal of a request that came with no key (None), or with one that nobody has."""
+    problem = "This needs a key." if given is None else "The key is wrong, expired or revoked."
+    return ServiceError(
+        "INVALID_API_KEY",
+        f"{problem} Send one as `Authorization: Bearer KEY`; an admin makes them with `flamehaven keys create`.",
+        headers={"WWW-Authenticate": "Bearer" if given is None else 'Bearer error="invalid_token"'},
+    )
+
+
+def not_allowed(*scopes: Scope, headers: Mapping[str, str] | None = None) -> ServiceError:
+    """The refusal of a request whose key has none of the scopes that it takes."""
+    return ServiceError(
+        "PERMISSION_DENIED",
+        f"This key is not for this: it takes the scope {' or '.join(scopes)}.",
+        headers={"WWW-Authenticate": 'Bearer error="insufficient_scope"', **(headers or {})},
+    )

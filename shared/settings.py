@@ -177,6 +177,11 @@ class Settings(BaseSettings):
         le=1000,
         description="How many questions one process puts to Gemini at once; as many more may wait for it.",
     )
+    search_access: Annotated[Literal["iam", "key"], BeforeValidator(_lower)] = Field(
+        "iam",
+        description="Who lets callers of the search function in: the platform that runs it (`iam`), or the function, "
+        "which then asks for an API key (`key`). The server always asks itself.",
+    )
     google_cloud_project: str = Field(
         "",
         description="The Google Cloud project that log lines are kept in: with it they name their trace as Cloud "

@@ -12,6 +12,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
 from shared import metrics
+from shared.access import ANYBODY, Scope, caller, key_of, not_allowed, not_known
 from shared.errors import ServiceError
 from shared.http import endpoint, event_stream, while_connected
 from shared.logs import request_id
@@ -31,13 +32,14 @@ async def search(request: Request) -> Response:
     from shared.reading import read_json, read_query
     from shared.runtime import runtime
 
+    parts = await runtime()
+    await _admit(parts, request)
     if request.method == "POST":
         asked = await read_json(request, SearchRequest)
     elif request.method in ("GET", "HEAD"):
         asked = read_query(request, SearchRequest)
     else:
         raise ServiceError("METHOD_NOT_ALLOWED", "Ask with GET or POST.", headers={"Allow": "GET, POST"})
-    parts = await runtime()
     prepared = await prepare(parts, asked, request_id.get() or "")
     cached = metrics.CACHE_HITS if prepared.kept else metrics.CACHE_MISSES
     cached.add("search")
@@ -51,6 +53,22 @@ async def search(request: Request) -> Response:
         response = JSONResponse(found.model_dump())
     response.headers["Cache-Status"] = f"flamehaven; {status}"
     return response
+
+
+async def _admit(runtime: Runtime, request: Request) -> None:
+    """Let only those in who have a key for searching, where SEARCH_ACCESS asks for one and no server has asked before.
+
+    Raises ServiceError (INVALID_API_KEY, PERMISSION_DENIED), DependencyFailure.
+    """
+    if runtime.settings.search_access == "iam" or caller.get() is not ANYBODY:
+        return
+    given = key_of(request)
+    known = await runtime.keys.caller(given) if given else None
+    if known is None:
+        raise not_known(given)
+    if not known.may(Scope.SEARCH):
+        raise not_allowed(Scope.SEARCH)
+    caller.set(known)
 
 
 async def _events(runtime: Runtime, prepared: Prepared) -> AsyncGenerator[tuple[str, str], None]:
