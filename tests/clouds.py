@@ -5,7 +5,6 @@ Each context manager starts one server, writes its output into the given folder,
 
 from __future__ import annotations
 
-import fcntl
 import functools
 import importlib.util
 import json
@@ -37,11 +36,11 @@ from google.pubsub_v1.services.publisher.transports import PublisherGrpcTranspor
 from google.pubsub_v1.services.subscriber.transports import SubscriberGrpcTransport
 from google.pubsub_v1.types import PubsubMessage, PullRequest, RetryPolicy, Subscription
 
+from tests.environments import CACHE, python_with
 from tests.servers import INHERITED, ROOT, free_port
 
 PROJECT = "test"
 REGION = "us-east-1"
-CACHE = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "flamehaven-tests"
 LOCALSTACK = "4.13.1"
 LOCALSTACK_PACKAGES = (  # with a newer cbor2 or pyOpenSSL it does not start
     f"localstack-core[base-runtime]=={LOCALSTACK}",
@@ -369,25 +368,11 @@ def localstack(folder: Path) -> Iterator[Aws]:
         "SKIP_SSL_CERT_DOWNLOAD": "1",
         "XDG_CACHE_HOME": str(CACHE),
     }
-    command: list[str | Path] = [_localstack_python(), "-m", "localstack.runtime.main"]
+    python = python_with(f"localstack-{LOCALSTACK}", *LOCALSTACK_PACKAGES)
+    command: list[str | Path] = [python, "-m", "localstack.runtime.main"]
     ready = functools.partial(_answers, f"{url}/_localstack/health")
     with (
         _running(command, ready=ready, log=folder / "localstack.log", environment=environment),
         closing(Aws(url)) as aws,
     ):
         yield aws
-
-
-def _localstack_python() -> Path:
-    """The Python of LocalStack's own environment, installed once for all workers and runs."""
-    home = CACHE / f"localstack-{LOCALSTACK}-{sys.version_info.major}.{sys.version_info.minor}"
-    home.mkdir(parents=True, exist_ok=True)
-    installed = home / "installed"
-    python = home / "venv/bin/python"
-    with (home / "lock").open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)  # given back when the file is closed
-        if not installed.exists() or installed.read_text() != "\n".join(LOCALSTACK_PACKAGES):
-            subprocess.run([sys.executable, "-m", "venv", "--clear", home / "venv"], check=True, timeout=120)
-            subprocess.run([python, "-m", "pip", "install", "--quiet", *LOCALSTACK_PACKAGES], check=True, timeout=900)
-            installed.write_text("\n".join(LOCALSTACK_PACKAGES))
-    return python

@@ -1,0 +1,70 @@
+# What may be given: as little as possible, everything, and what lies on a border.
+
+variables {
+  project         = "acme-search"
+  function_source = "./README.md"
+}
+
+run "smallest" {
+  command = plan
+
+  assert {
+    condition     = length(google_cloudfunctions2_function.function) == 4
+    error_message = "There are four functions: ingest, sweep, search and health."
+  }
+  assert {
+    condition     = output.upload == "gcloud storage cp leave.pdf gs://acme-search-flamehaven-documents/hr/"
+    error_message = "The printed command has to name the bucket."
+  }
+  assert {
+    condition     = length(google_monitoring_alert_policy.threshold) == 0
+    error_message = "Without anybody to tell there are no alerts."
+  }
+}
+
+run "everything" {
+  command = plan
+  variables {
+    name                     = "staging"
+    region                   = "us-central1"
+    labels                   = { team = "search" }
+    gemini_api_key           = "aaaaaaaaaaaaaaaaaaaaaaaa"
+    gemini_key_version       = 2
+    gemini_key_rotation_days = 30
+    deletion_protection      = false
+    max_file_size_mb         = 95
+    settings                 = { DEFAULT_MODEL = "gemini-3.8-flash", NOTIFY_URL = "pubsub://acme/notices" }
+    buckets                  = { location = "US", noncurrent_days = 90, soft_deletion_days = 0, kms_key = "projects/acme/locations/us/keyRings/ring/cryptoKeys/key" }
+    backup                   = { location = "us-west1", hour = 23 }
+    queue                    = { max_deliveries = 100, maximum_backoff = 300, retention_days = 31, pull = true }
+    ingest                   = { max_instances = 40, concurrency = 1 }
+    sweep                    = { unfinished = "*/5 * * * *", time_zone = "America/Chicago", memory_mib = 4096 }
+    search                   = { access = "key", min_instances = 1, max_instances = 100, concurrency = 80 }
+    rotation                 = { gemini_project = "acme-gemini", grace_days = 14, source = "./README.md" }
+    vm                       = { domain = "files.example.com", version = "1.1.0" }
+    load_balancer            = { domain = "search.example.com", requests_per_minute = 600 }
+    alerts                   = { emails = ["ops@example.com"], available_percent = 99.9 }
+    budget                   = { billing_account = "01AB23-45CD67-89EF01", amount = 50, currency = "USD" }
+  }
+
+  assert {
+    condition     = alltrue([for bucket in google_storage_bucket.bucket : bucket.encryption[0].default_kms_key_name == var.buckets.kms_key])
+    error_message = "Every bucket is encrypted with the key that is given."
+  }
+  assert {
+    condition     = toset(google_monitoring_alert_policy.threshold["health"].notification_channels) != toset([])
+    error_message = "An alert tells somebody."
+  }
+}
+
+run "no_backup" {
+  command = plan
+  variables {
+    backup = null
+  }
+
+  assert {
+    condition     = length(google_storage_bucket.backup) + length(google_storage_transfer_job.backup) == 0
+    error_message = "backup = null makes none."
+  }
+}

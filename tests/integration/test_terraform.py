@@ -1,0 +1,136 @@
+"""Terraform's own checks on infra/terraform, and that they find what is wrong."""
+
+from __future__ import annotations
+
+import json
+import re
+import shutil
+import subprocess
+import tempfile
+from collections import Counter
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from scripts.terraform_readme import filled, tables
+from tests.terraform import MODULE, Terraform, terraform_in
+
+TESTS = {path.name.partition(".")[0]: path.read_text() for path in (MODULE / "tests").glob("*.tftest.hcl")}
+BORING = {"locals.tf", "outputs.tf", "variables.tf", "versions.tf"}
+KEY = "a-gemini-key-that-nobody-may-see"
+
+
+@pytest.fixture(scope="module")
+def terraform() -> Iterator[Terraform]:
+    with terraform_in(MODULE) as found:
+        yield found
+
+
+def said_by(ran: subprocess.CompletedProcess[str]) -> str:
+    """What Terraform says, without its frame."""
+    return " ".join(ran.stderr.replace("│", "").split())
+
+
+def test_every_file_is_formatted(terraform: Terraform) -> None:
+    assert terraform.run("fmt", "-check", "-recursive", "-diff").stdout == ""
+
+
+def test_the_module_fits_the_providers_types(terraform: Terraform) -> None:
+    assert terraform.problems() == []
+
+
+def test_its_own_tests_pass(terraform: Terraform) -> None:
+    found = [json.loads(line) for line in terraform.done("test", "-json").splitlines()]
+    (summary,) = (each["test_summary"] for each in found if each["type"] == "test_summary")
+    assert (summary["failed"], summary["errored"], summary["skipped"]) == (0, 0, 0)
+    assert summary["passed"] == len(re.findall(r"^run ", "".join(TESTS.values()), re.MULTILINE)) > 5
+
+
+def test_every_condition_of_a_variable_has_a_value_that_it_refuses() -> None:
+    conditions = Counter[str]()
+    for name, body in re.findall(r'^variable "(\w+)" \{\n(.*?)^\}', (MODULE / "variables.tf").read_text(), re.M | re.S):
+        conditions[name] = body.count("validation {")
+    refused = Counter(re.findall(r"\bvar\.(\w+)", " ".join(re.findall(r"expect_failures = .*", TESTS["refused"]))))
+    assert {name for name, count in conditions.items() if refused[name] < count} == set()
+
+
+def test_the_readme_has_the_variables_and_outputs_that_there_are(terraform: Terraform) -> None:
+    readme = (MODULE / "README.md").read_text()
+    found = tables(terraform, project="acme-search", function_source="./README.md")
+    assert filled(readme, found) == readme, "run scripts/terraform_readme.py"
+    assert "| `project` | needed |" in found["variables"]
+
+
+def test_the_readme_lists_the_files() -> None:
+    listed = set(re.findall(r"`(\w+\.tf)`", (MODULE / "README.md").read_text()))
+    assert listed - {"backend.tf"} == {path.name for path in MODULE.glob("*.tf")} - BORING
+
+
+def test_the_example_of_variables_is_taken(terraform: Terraform) -> None:
+    example = (MODULE / "terraform.tfvars.example").read_text()
+    given = re.findall(r"^(\w+) +=", example, re.MULTILINE)
+    assert "project" in given
+    everything = re.sub(r"^# (?=\w+ = )", "", example, flags=re.MULTILINE)
+    for text in (example, "\n".join({line.partition(" ")[0]: line for line in everything.splitlines()}.values())):
+        with tempfile.NamedTemporaryFile("w", suffix=".tfvars") as file:
+            file.write(text)
+            file.flush()
+            terraform.done("plan", "-input=false", f"-var-file={file.name}", "-var=function_source=./README.md")
+
+
+@pytest.mark.parametrize(
+    ("file", "right", "wrong", "said"),
+    [
+        ("queues.tf", "ack_deadline_seconds       = 600", "ack_dedline_seconds = 600", "Unsupported argument"),
+        ("buckets.tf", "  location                    = local.location\n", "", "Missing required argument"),
+        ("functions.tf", "timeout_seconds                  = each.value.timeout", "timeout_seconds = [1]", "Incorrect"),
+        ("queues.tf", "  retry_policy {", "  retry_rules {", "Unsupported block type"),
+        (
+            "scheduler.tf",
+            '"google_cloud_scheduler_job" "unfinished"',
+            '"google_cron_job" "unfinished"',
+            "Invalid resource",
+        ),
+        ("buckets.tf", 'bucket["documents"].name}"', 'bucket["documents"].nam}"', "Unsupported attribute"),
+        ("secrets.tf", "  replication {\n    auto {}\n  }\n", "", "Insufficient replication blocks"),
+    ],
+)
+def test_a_planted_mistake_is_found(tmp_path: Path, file: str, right: str, wrong: str, said: str) -> None:
+    folder = tmp_path / "module"
+    shutil.copytree(MODULE, folder, ignore=shutil.ignore_patterns(".terraform*"))
+    text = (folder / file).read_text()
+    assert right in text
+    (folder / file).write_text(text.replace(right, wrong, 1))
+    with terraform_in(folder) as planted:
+        problems = planted.problems()
+    assert problems
+    assert all(problem.startswith(said) for problem in problems), problems
+
+
+def test_the_key_is_in_no_plan_and_no_state(terraform: Terraform, tmp_path: Path) -> None:
+    plan, state = tmp_path / "plan", tmp_path / "state"
+    given = {"project": "acme-search", "gemini_api_key": KEY, "function_source": "./README.md"}
+    planned = terraform.done("plan", "-input=false", f"-state={state}", f"-out={plan}", **given)
+    applied = terraform.done("apply", "-input=false", f"-state={state}", str(plan), **given)
+    assert "google_secret_manager_secret_version.gemini_api_key[0]: Creation complete" in applied
+    for text in (planned, applied, terraform.done("show", "-json", str(plan)), state.read_text()):
+        assert KEY not in text
+
+
+def test_a_missing_zip_is_told_before_anything_is_made(terraform: Terraform) -> None:
+    ran = terraform.run("plan", "-no-color", project="acme-search", function_source="./missing.zip")
+    assert ran.returncode == 1
+    assert "There is no ./missing.zip. Run python3 scripts/function_source.py first" in said_by(ran)
+
+
+def test_a_backup_beside_the_documents_is_refused(terraform: Terraform) -> None:
+    ran = terraform.run(
+        "plan",
+        "-no-color",
+        project="acme-search",
+        function_source="./README.md",
+        backup={"location": "EUROPE-WEST1"},
+    )
+    assert ran.returncode == 1
+    assert "where the documents are too" in said_by(ran)
