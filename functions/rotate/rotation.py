@@ -134,16 +134,15 @@ def _next_id(keys: list[Key], first: str) -> str:
 
 def _clear(ring: KeyRing, vault: Vault, gemini: Gemini, versions: list[Version], done: Done) -> None:
     newest, *older = versions
-    old = [key for key in ring.every() if not key.deleted and key.created < newest.created]
-    if not older and len(old) <= 1:
-        return
     current = vault.read(newest.number)
+    replaced = [key for key in ring.every() if not key.deleted and key.created < newest.created and key.text != current]
+    if not older and not replaced:
+        return
     if gemini.stores(current) is None:
         raise Misconfigured("Gemini refuses the key in use, so that nothing older is deleted.")
-    for key in old:
-        if key.text != current:
-            ring.delete(key.id)
-            done.deleted.append(key.id)
+    for key in replaced:
+        ring.delete(key.id)
+        done.deleted.append(key.id)
     for version in older:
         vault.destroy(version.number)
         done.destroyed.append(version.number)

@@ -44,7 +44,7 @@ variable "gemini_key_rotation_days" {
 }
 
 variable "rotation" {
-  description = "The function that exchanges the Gemini key when it is due: the project that keys are made in, which has to be that of the stores (by default this one), and for how many days the old key goes on beside the new one. null: somebody does it by hand."
+  description = "The function that exchanges the Gemini key when it is due: the project that keys are made in, which has to be that of the stores (by default this one), and for how many days the old key goes on beside the new one. Set gemini_key_version to 0 with it, or Terraform brings back the version that it added first, once the rotation has ended that. null: somebody does it by hand."
   type = object({
     gemini_project = optional(string)
     grace_days     = optional(number, 7)

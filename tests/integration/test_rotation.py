@@ -115,6 +115,18 @@ def test_nothing_is_deleted_while_the_key_in_use_is_refused(deployment: Deployme
     assert BY_HAND in deployment.google.enabled()
 
 
+def test_a_key_that_somebody_replaced_by_hand_goes_too(deployment: Deployment) -> None:
+    google = deployment.google
+    deployment.rotate(at_once=True)
+    google.now += 20 * DAY
+    google.add(BY_HAND)
+    for version in google.versions[:-1]:
+        version["state"] = "DESTROYED"
+    assert deployment.after(6 * DAY) == Done()
+    assert deployment.after(DAY) == Done(deleted=[FIRST])
+    assert (google.alive(), google.enabled()) == ({}, [BY_HAND])
+
+
 def test_keys_of_others_are_never_touched(deployment: Deployment) -> None:
     google = deployment.google
     other = {"name": "projects/acme/locations/global/keys/other", "createTime": google.now, "keyString": "o"}

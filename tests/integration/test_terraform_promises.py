@@ -358,6 +358,13 @@ def test_the_server_s_units_are_sound(applied: Applied, tmp_path: Path) -> None:
     assert [line for line in ours if "docker.service" not in line] == []
 
 
+def test_lines_of_every_function_are_counted(applied: Applied) -> None:
+    for metric in applied.of("google_logging_metric"):
+        (pattern,) = re.findall(r'service_name=~"([^"]+)"', metric.values["filter"])
+        for function in applied.functions:
+            assert re.search(pattern, f"flamehaven-{function}")
+
+
 def test_the_dashboard_shows_what_is_counted(applied: Applied) -> None:
     (dashboard,) = applied.of("google_monitoring_dashboard")
     text = dashboard.values["dashboard_json"]
