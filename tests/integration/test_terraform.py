@@ -62,6 +62,17 @@ def test_the_readme_has_the_variables_and_outputs_that_there_are(terraform: Terr
     assert "| `project` | needed |" in found["variables"]
 
 
+def test_the_guide_names_outputs_and_variables_that_there_are() -> None:
+    guide = (MODULE.parents[1] / "docs/deploy-google-cloud.md").read_text()
+    text = "".join(path.read_text() for path in MODULE.glob("*.tf"))
+    outputs = set(re.findall(r'^output "(\w+)"', text, re.MULTILINE))
+    named = set(re.findall(r"terraform\s+output -raw (\w+)", guide))
+    assert len(named) > 5
+    assert named <= outputs
+    variables = set(re.findall(r'^variable "(\w+)"', text, re.MULTILINE))
+    assert set(re.findall(r"`(\w+) = [{0-9]", guide)) <= variables
+
+
 def test_the_readme_lists_the_files() -> None:
     listed = set(re.findall(r"`(\w+\.tf)`", (MODULE / "README.md").read_text()))
     assert listed - {"backend.tf"} == {path.name for path in MODULE.glob("*.tf")} - BORING
