@@ -83,10 +83,11 @@ class Terraform:
         return ran.stdout
 
     def applied(self, **variables: Any) -> list[Resource]:
-        """What is there once the module was applied with these variables."""
+        """What is there once the module was applied with these variables; another apply would change nothing."""
         with tempfile.TemporaryDirectory() as folder:
             state = f"{folder}/terraform.tfstate"
             self.done("apply", "-auto-approve", "-input=false", f"-state={state}", **variables)
+            self.done("plan", "-detailed-exitcode", "-input=false", f"-state={state}", **variables)
             shown = json.loads(self.done("show", "-json", state))
         return list(_resources(shown["values"]["root_module"]))
 
