@@ -21,7 +21,7 @@ from starlette.responses import JSONResponse, Response, StreamingResponse
 from shared.errors import ServiceError
 from shared.failures import Misconfigured, Permanent, Transient
 from shared.logs import configure_logging, request_id
-from shared.traces import caller, trace_of
+from shared.traces import callers_trace, trace_of
 
 log = logging.getLogger(__name__)
 
@@ -41,7 +41,7 @@ def endpoint(handler: Handler) -> Handler:
     @functools.wraps(handler)
     async def answer(request: Request) -> Response:
         started = time.monotonic()
-        token, came_from = request_id.set(_id_of(request)), caller.set(trace_of(request.headers))
+        token, came_from = request_id.set(_id_of(request)), callers_trace.set(trace_of(request.headers))
         try:
             configure_once()
             try:
@@ -51,7 +51,7 @@ def endpoint(handler: Handler) -> Handler:
             response.headers[REQUEST_ID] = request_id.get() or ""
             _log_access(request, response, time.monotonic() - started)
         finally:
-            caller.reset(came_from)
+            callers_trace.reset(came_from)
             request_id.reset(token)
         return response
 

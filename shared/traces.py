@@ -26,7 +26,7 @@ class Trace:
     sampled: bool
 
 
-caller: ContextVar[Trace | None] = ContextVar("caller", default=None)
+callers_trace: ContextVar[Trace | None] = ContextVar("callers_trace", default=None)
 """The trace that the request being served says it is part of."""
 
 
@@ -52,7 +52,7 @@ def current() -> Trace | None:
         context = telemetry.get_current_span().get_span_context()
         if context.is_valid:
             return Trace(f"{context.trace_id:032x}", f"{context.span_id:016x}", context.trace_flags.sampled)
-    return caller.get()
+    return callers_trace.get()
 
 
 @contextlib.contextmanager
