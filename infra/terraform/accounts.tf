@@ -2,7 +2,7 @@
 # what is granted.
 
 locals {
-  accounts = {
+  accounts = merge({
     ingest   = "Reads documents and indexes them"
     sweep    = "Reads documents and indexes what no event announced"
     search   = "Answers questions"
@@ -10,7 +10,7 @@ locals {
     push     = "Pub/Sub, when it posts events to ingest"
     schedule = "Cloud Scheduler, when it posts to sweep"
     build    = "Cloud Build, when it builds the functions"
-  }
+  }, var.rotation == null ? {} : { rotate = "Makes and deletes Gemini keys, and stores them" })
 }
 
 resource "google_service_account" "account" {

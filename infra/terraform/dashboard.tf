@@ -1,7 +1,7 @@
 # One page that shows how it goes, in the order of the questions that are asked when it does not.
 
 locals {
-  ours_monitored = "resource.type=\"cloud_run_revision\" AND resource.labels.service_name=monitoring.regex.full_match(\"${var.name}-(${join("|", local.names)})\")"
+  ours_monitored = "resource.type=\"cloud_run_revision\" AND resource.labels.service_name=monitoring.regex.full_match(\"${var.name}-(${join("|", keys(local.functions))})\")"
   searching      = "resource.type=\"cloud_run_revision\" AND resource.labels.service_name=\"${google_cloudfunctions2_function.function["search"].name}\""
 
   charts = [

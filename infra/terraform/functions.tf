@@ -1,7 +1,10 @@
-# The four functions, all from one zip, and who may call them.
+# The functions, which zips they are made from, and who may call them.
 
 locals {
-  source = var.function_source != "" ? var.function_source : "${path.module}/../../dist/functions.zip"
+  sources = merge(
+    { functions = var.function_source != "" ? var.function_source : "${path.module}/../../dist/functions.zip" },
+    var.rotation == null ? {} : { rotation = local.rotation_source },
+  )
 
   # /tmp is memory. An instance of ingest holds, for each document that it sends at once, the document and two pieces of
   # 8 MiB, beside 256 MiB for Python and what it has imported (benchmarks.function_memory measures it: 658 MiB). With the defaults: 256 + 8 × (50 + 16) = 784, so 1,024 MiB.
@@ -9,10 +12,11 @@ locals {
   # A sweep sends 5 at once: 256 + 5 × (50 + 16) = 586 MiB, and the rest of its memory is for the records of all documents.
   sweep_uploads = 5
 
-  functions = {
+  functions = merge({
     ingest = {
       description = "Sees to the object of an event"
       file        = "functions/ingest/main.py"
+      zip         = "functions"
       ingress     = "ALLOW_INTERNAL_ONLY" # Pub/Sub and Cloud Scheduler of this project, and nobody on the Internet
       memory      = local.ingest_memory_mib
       timeout     = 600 # as long as the queue waits
@@ -23,6 +27,7 @@ locals {
     sweep = {
       description = "Sees to what no event announced"
       file        = "functions/ingest/main.py"
+      zip         = "functions"
       ingress     = "ALLOW_INTERNAL_ONLY"
       memory      = var.sweep.memory_mib
       timeout     = 1800   # as long as Cloud Scheduler waits
@@ -33,6 +38,7 @@ locals {
     search = {
       description = "Answers questions"
       file        = "functions/search/main.py"
+      zip         = "functions"
       ingress     = var.load_balancer == null ? "ALLOW_ALL" : "ALLOW_INTERNAL_AND_GCLB" # no way around the limits
       memory      = 512
       timeout     = 120
@@ -43,6 +49,7 @@ locals {
     health = {
       description = "Looks whether everything answers"
       file        = "functions/health/main.py"
+      zip         = "functions"
       ingress     = "ALLOW_ALL"
       memory      = 512
       timeout     = 30
@@ -50,7 +57,7 @@ locals {
       concurrency = 10
       environment = {}
     }
-  }
+  }, local.rotate)
 
   environment = merge(var.settings, {
     DATA_DIR             = "/tmp/flamehaven"
@@ -97,14 +104,16 @@ resource "google_artifact_registry_repository_iam_member" "build_writes_images" 
 }
 
 resource "google_storage_bucket_object" "source" {
-  name   = "functions-${try(filesha256(local.source), "missing")}.zip" # another zip is another deploy
+  for_each = local.sources
+
+  name   = "${each.key}-${try(filesha256(each.value), "missing")}.zip" # another zip is another deploy
   bucket = google_storage_bucket.bucket["source"].name
-  source = local.source
+  source = each.value
 
   lifecycle {
     precondition {
-      condition     = fileexists(local.source)
-      error_message = "There is no ${local.source}. Run python3 scripts/function_source.py first, or say in function_source where the zip is."
+      condition     = fileexists(each.value)
+      error_message = "There is no ${each.value}. Run python3 scripts/function_source.py first, or say in function_source and rotation.source where the zips are."
     }
   }
 }
@@ -130,7 +139,7 @@ resource "google_cloudfunctions2_function" "function" {
     source {
       storage_source {
         bucket = google_storage_bucket.bucket["source"].name
-        object = google_storage_bucket_object.source.name
+        object = google_storage_bucket_object.source[each.value.zip].name
       }
     }
   }
@@ -162,7 +171,9 @@ resource "google_cloudfunctions2_function" "function" {
     google_artifact_registry_repository_iam_member.build_writes_images,
     google_project_iam_member.build_reads_source,
     google_project_iam_member.build_writes_logs,
+    google_project_iam_member.rotate_makes_keys,
     google_secret_manager_secret_iam_member.functions,
+    google_secret_manager_secret_iam_member.rotate_adds_versions,
     google_secret_manager_secret_version.gemini_api_key,
     google_storage_bucket_iam_member.functions,
   ]
@@ -172,6 +183,7 @@ locals {
   invokers = merge(
     { push = { function = "ingest", member = google_service_account.account["push"].member } },
     { schedule = { function = "sweep", member = google_service_account.account["schedule"].member } },
+    { for name in ["push", "schedule"] : "${name} rotates" => { function = "rotate", member = google_service_account.account[name].member } if var.rotation != null },
     { for member in var.search.members : member => { function = "search", member = member } },
     var.search.access == "key" ? { everybody = { function = "search", member = "allUsers" } } : {}, # who then shows a key
   )

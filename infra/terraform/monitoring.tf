@@ -8,8 +8,7 @@ locals {
   # An alert that nobody is told of is none.
   alerting = length(var.alerts.emails) + length(var.alerts.channels) > 0
 
-  names = concat(keys(local.functions), var.rotation == null ? [] : ["rotate"])
-  ours  = "resource.type=\"cloud_run_revision\" AND resource.labels.service_name=~\"^${var.name}-(${join("|", local.names)})$\""
+  ours = "resource.type=\"cloud_run_revision\" AND resource.labels.service_name=~\"^${var.name}-(${join("|", keys(local.functions))})$\""
   logged = {
     errors = {
       description = "Lines of severity ERROR and above"

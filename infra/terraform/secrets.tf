@@ -21,7 +21,7 @@ resource "google_pubsub_subscription" "rotation" {
   message_retention_duration = local.longest
 
   dynamic "push_config" {
-    for_each = google_cloudfunctions2_function.rotate # without the function somebody has to see to it
+    for_each = [for name, function in google_cloudfunctions2_function.function : function if name == "rotate"] # without the function somebody has to see to it
     content {
       push_endpoint = push_config.value.service_config[0].uri
 
@@ -106,6 +106,6 @@ resource "google_project_iam_audit_config" "secrets" {
   }
   audit_log_config {
     log_type         = "DATA_READ"
-    exempted_members = concat([for name in keys(local.functions) : google_service_account.account[name].member], google_service_account.rotate[*].member)
+    exempted_members = [for name in keys(local.functions) : google_service_account.account[name].member]
   }
 }

@@ -387,7 +387,7 @@ def test_the_rotation_may_only_make_keys_and_store_them(applied: Applied) -> Non
         "roles/secretmanager.secretAccessor",
         "roles/secretmanager.secretVersionManager",
     }
-    function = applied.named("google_cloudfunctions2_function.rotate[0]")
+    function = applied.function("rotate")
     told = {name.lower(): value for name, value in function["service_config"][0]["environment_variables"].items()}
     known = {name: told[name] for name in told.keys() & RotationSettings.model_fields}
     settings = RotationSettings.model_validate(known)
