@@ -692,7 +692,7 @@ async def test_a_download_from_cloud_storage_that_breaks_off_is_made_whole_or_tr
         else:
             assert await read(bucket, "x", "7") == LARGE
         await bucket.aclose()
-    assert len(ranges) == 2
+    assert error or len(ranges) == 2  # what cannot be made whole may be given up at once
     gc.collect()
 
 
