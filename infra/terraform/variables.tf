@@ -328,8 +328,8 @@ variable "alerts" {
     error_message = "A notification channel is named in full: projects/PROJECT/notificationChannels/ID."
   }
   validation {
-    condition     = alltrue([for percent in [var.alerts.available_percent, var.alerts.fast_percent] : percent >= 50 && percent <= 99.99])
-    error_message = "A promise is 50 to 99.99 percent."
+    condition     = alltrue([for percent in [var.alerts.available_percent, var.alerts.fast_percent] : percent >= 94 && percent <= 99.99])
+    error_message = "A promise is 94 to 99.99 percent: what fails can never be 14.4 times as much as a smaller one allows, which an alert waits for."
   }
   validation {
     condition     = var.alerts.fast_seconds >= 1 && var.alerts.fast_seconds <= 120 && var.alerts.waiting_minutes >= 5

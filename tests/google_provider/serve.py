@@ -28,7 +28,17 @@ HERE = Path(__file__).parent
 PROVIDERS = ("google", "google-beta")
 NESTING = {"single": 1, "list": 2, "set": 3, "map": 4, "group": 5}
 UNKNOWN = msgpack.ExtType(0, b"")
-NAMES = ("name", "account_id", "secret_id", "repository_id", "service_id", "service", "display_name", "bucket")
+NAMES = (
+    "name",
+    "account_id",
+    "secret_id",
+    "repository_id",
+    "slo_id",
+    "service_id",
+    "service",
+    "display_name",
+    "bucket",
+)
 """What the made-up attributes of a resource are called after, the first that it has."""
 
 Block = dict[str, Any]

@@ -22,6 +22,7 @@ from shared.failures import Misconfigured, Throttled
 from shared.http import error_response
 from shared.settings import Settings
 from tests.google_keys import BY_HAND, SECRET, Google, serving
+from tests.prometheus import promtool
 from tests.schemas import read
 from tests.terraform import MODULE, Resource, terraform_in
 
@@ -253,12 +254,39 @@ def test_every_alert_has_somebody_to_tell_and_says_what_to_do(applied: Applied) 
         assert documentation["mime_type"] == "text/markdown"
 
 
-def test_an_alert_s_metric_is_there(applied: Applied) -> None:
-    ours = {each.values["name"] for each in applied.of("google_logging_metric")}
+def promql(applied: Applied) -> list[str]:
+    """What alerts ask of metrics of logs."""
+    alerts = applied.of("google_monitoring_alert_policy")
+    conditions = [each for alert in alerts for each in alert.values["conditions"]]
+    return [each["query"] for condition in conditions for each in condition["condition_prometheus_query_language"]]
+
+
+def test_an_alert_s_metric_is_there_and_need_not_be_known_yet(applied: Applied) -> None:
+    ours = {re.sub(r"\W", "_", each.values["name"]) for each in applied.of("google_logging_metric")}
+    asked = {name for query in promql(applied) for name in re.findall(r"logging_googleapis_com:user_(\w+)", query)}
+    assert asked == (ours if "alerts" in applied.variables else set())
     text = json.dumps([each.values for each in applied.of("google_monitoring_alert_policy")])
-    assert set(re.findall(r"logging\.googleapis\.com/user/([\w/-]+)", text)) == (
-        ours if "alerts" in applied.variables else set()
+    assert "logging.googleapis.com/user/" not in text, "a threshold on a metric that was just made is refused"
+    assert text.count('"disable_metric_validation": true') == len(asked)
+
+
+def test_promtool_takes_what_alerts_ask(applied: Applied, tmp_path: Path) -> None:
+    rules = [{"alert": f"Asked{number}", "expr": query} for number, query in enumerate(promql(applied))]
+    (tmp_path / "rules.yml").write_text(json.dumps({"groups": [{"name": "asked", "rules": rules}]}))
+    code, said = promtool("check", "rules", "rules.yml", folder=tmp_path)
+    assert code == 0, said
+    assert f"{len(rules)} rules found" in said
+
+
+def test_a_promise_can_be_broken_as_fast_as_its_alerts_wait_for(applied: Applied) -> None:
+    goals = {each.values["id"]: each.values["goal"] for each in applied.of("google_monitoring_slo")}
+    assert sorted(goals.values()) == [0.95, 0.995]
+    burns = re.findall(
+        r'select_slo_burn_rate\(\\"([^"]+)\\".*?"threshold_value": ([\d.]+)',
+        json.dumps([each.values for each in applied.of("google_monitoring_alert_policy")]),
     )
+    assert len(burns) == (8 if "alerts" in applied.variables else 0)
+    assert all(float(rate) * (1 - goals[slo]) < 1 for slo, rate in burns)
 
 
 def test_every_place_has_the_labels_of_the_deployment() -> None:

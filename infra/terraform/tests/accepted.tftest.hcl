@@ -17,7 +17,7 @@ run "smallest" {
     error_message = "The printed command has to name the bucket."
   }
   assert {
-    condition     = length(google_monitoring_alert_policy.threshold) == 0
+    condition     = length(google_monitoring_alert_policy.threshold) + length(google_monitoring_alert_policy.logged) == 0
     error_message = "Without anybody to tell there are no alerts."
   }
 }

@@ -129,3 +129,12 @@ run "wrong_values_4" {
   }
   expect_failures = [var.vm, var.rotation, var.settings, var.queue, var.search, var.alerts]
 }
+
+run "wrong_values_5" {
+  command = plan
+  variables {
+    # promise that even no good search at all breaks too slowly for an alert
+    alerts = { fast_percent = 90 }
+  }
+  expect_failures = [var.alerts]
+}
