@@ -2,9 +2,9 @@
 
 locals {
   location = coalesce(var.buckets.location, var.region)
-  # The multi-region of the same part of the world: elsewhere, and under the same law.
-  multi_region    = startswith(var.region, "europe-") ? "EU" : startswith(var.region, "us-") || startswith(var.region, "northamerica-") ? "US" : "ASIA"
-  backup_location = var.backup == null ? null : coalesce(var.backup.location, local.multi_region)
+  # The multi-region around the region; there is none around Montréal, São Paulo or Sydney.
+  multi_region    = one([for prefix, place in { europe = "EU", us = "US", asia = "ASIA" } : place if startswith(var.region, "${prefix}-")])
+  backup_location = try(coalesce(var.backup.location, local.multi_region), "")
 
   buckets = {
     documents = { versioned = true, noncurrent_days = var.buckets.noncurrent_days }
@@ -14,15 +14,15 @@ locals {
 }
 
 resource "google_kms_crypto_key_iam_member" "buckets" {
-  count = var.buckets.kms_key == null ? 0 : 1
+  for_each = toset(compact([var.buckets.kms_key, try(var.backup.kms_key, null)]))
 
-  crypto_key_id = var.buckets.kms_key
+  crypto_key_id = each.value
   role          = "roles/cloudkms.cryptoKeyEncrypterDecrypter"
   member        = data.google_storage_project_service_account.agent.member
 }
 
 resource "google_storage_bucket" "bucket" {
-  #checkov:skip=CKV_GCP_62:Who reads and writes is in Cloud Audit Logs; usage logs would be a bucket more and say less.
+  #checkov:skip=CKV_GCP_62:Data Access audit logs, which a project can turn on, say more than usage logs in one more bucket.
   #checkov:skip=CKV_GCP_78:The documents are versioned; records and source zips are made anew and have soft deletion.
   for_each = local.buckets
 
@@ -95,7 +95,7 @@ resource "google_storage_bucket_iam_member" "functions" {
 # The copy. A document that was deleted is deleted there too at the next copy, and gone for good noncurrent_days later.
 
 resource "google_storage_bucket" "backup" {
-  #checkov:skip=CKV_GCP_62:Who reads and writes is in Cloud Audit Logs; usage logs would be a bucket more and say less.
+  #checkov:skip=CKV_GCP_62:Data Access audit logs, which a project can turn on, say more than usage logs in one more bucket.
   count = var.backup == null ? 0 : 1
 
   name                        = "${var.project}-${var.name}-backup"
@@ -124,14 +124,29 @@ resource "google_storage_bucket" "backup" {
     }
   }
 
+  dynamic "encryption" {
+    for_each = var.backup.kms_key == null ? [] : [var.backup.kms_key]
+    content {
+      default_kms_key_name = encryption.value
+    }
+  }
+
   lifecycle {
+    precondition {
+      condition     = local.backup_location != ""
+      error_message = "No multi-region is around ${var.region}: say in backup.location where the backup is to be, or set backup to null."
+    }
     precondition {
       condition     = lower(local.backup_location) != lower(local.location)
       error_message = "The backup is in ${local.backup_location}, where the documents are too: choose another backup.location."
     }
+    precondition {
+      condition     = var.buckets.kms_key == null || var.backup.kms_key != null
+      error_message = "The documents are encrypted with buckets.kms_key, and their backup would not be: name a key of its location in backup.kms_key."
+    }
   }
 
-  depends_on = [google_project_service.used]
+  depends_on = [google_project_service.used, google_kms_crypto_key_iam_member.buckets]
 }
 
 locals {

@@ -159,11 +159,12 @@ variable "buckets" {
 }
 
 variable "backup" {
-  description = "The daily copy of the documents in another location: where (by default the EU, US or ASIA multi-region nearest to the region), from which hour on (UTC), and for how many days what was deleted or replaced stays in it. null for none."
+  description = "The daily copy of the documents in another location: where (by default the EU, US or ASIA multi-region around the region), from which hour on (UTC), for how many days what was deleted or replaced stays in it, and the Cloud KMS key that encrypts it, which is needed where the documents have one. null for none."
   type = object({
     location        = optional(string)
     hour            = optional(number, 2)
     noncurrent_days = optional(number, 30)
+    kms_key         = optional(string)
   })
   default  = {}
   nullable = true
@@ -175,6 +176,10 @@ variable "backup" {
   validation {
     condition     = var.backup == null || try(var.backup.noncurrent_days >= 1 && var.backup.noncurrent_days <= 3650, false)
     error_message = "What was deleted stays in the backup for 1 to 3650 days."
+  }
+  validation {
+    condition     = try(var.backup.kms_key, null) == null || can(regex("^projects/[^/]+/locations/[^/]+/keyRings/[^/]+/cryptoKeys/[^/]+$", var.backup.kms_key))
+    error_message = "The backup's key is named in full: projects/PROJECT/locations/LOCATION/keyRings/RING/cryptoKeys/KEY."
   }
 }
 

@@ -33,7 +33,10 @@ EVERYTHING: dict[str, Any] = {
     "alerts": {"emails": ["ops@example.com"], "channels": ["projects/acme-search/notificationChannels/1"]},
     "budget": {"billing_account": "01AB23-45CD67-89EF01", "amount": 20, "currency": "EUR"},
     "buckets": {"kms_key": "projects/acme/locations/europe-west1/keyRings/ring/cryptoKeys/key", "location": "EU"},
-    "backup": {"location": "europe-north1"},
+    "backup": {
+        "location": "europe-north1",
+        "kms_key": "projects/acme/locations/europe-north1/keyRings/ring/cryptoKeys/key",
+    },
     "queue": {"pull": True},
     "search": {"access": "key", "members": ["group:staff@example.com"], "min_instances": 1},
     "load_balancer": {"domain": "search.example.com"},

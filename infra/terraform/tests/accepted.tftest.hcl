@@ -35,7 +35,7 @@ run "everything" {
     max_file_size_mb         = 95
     settings                 = { DEFAULT_MODEL = "gemini-3.8-flash", NOTIFY_URL = "pubsub://acme/notices" }
     buckets                  = { location = "US", noncurrent_days = 90, soft_deletion_days = 0, kms_key = "projects/acme/locations/us/keyRings/ring/cryptoKeys/key" }
-    backup                   = { location = "us-west1", hour = 23 }
+    backup                   = { location = "us-west1", hour = 23, kms_key = "projects/acme/locations/us-west1/keyRings/ring/cryptoKeys/key" }
     queue                    = { max_deliveries = 100, maximum_backoff = 300, retention_days = 31, pull = true }
     ingest                   = { max_instances = 40, concurrency = 1 }
     sweep                    = { unfinished = "*/5 * * * *", time_zone = "America/Chicago", memory_mib = 4096 }
@@ -50,6 +50,10 @@ run "everything" {
   assert {
     condition     = alltrue([for bucket in google_storage_bucket.bucket : bucket.encryption[0].default_kms_key_name == var.buckets.kms_key])
     error_message = "Every bucket is encrypted with the key that is given."
+  }
+  assert {
+    condition     = google_storage_bucket.backup[0].encryption[0].default_kms_key_name == var.backup.kms_key && length(google_kms_crypto_key_iam_member.buckets) == 2
+    error_message = "The backup is encrypted with the key of its own location, and Cloud Storage may use both."
   }
   assert {
     condition     = toset(google_monitoring_alert_policy.threshold["health"].notification_channels) != toset([])

@@ -135,6 +135,24 @@ run "wrong_values_5" {
   variables {
     # promise that even no good search at all breaks too slowly for an alert
     alerts = { fast_percent = 90 }
+    # backup's key that is not named in full
+    backup = { kms_key = "my-key" }
   }
-  expect_failures = [var.alerts]
+  expect_failures = [var.alerts, var.backup]
+}
+
+run "a_backup_that_is_not_encrypted_as_the_documents_are" {
+  command = plan
+  variables {
+    buckets = { kms_key = "projects/acme/locations/europe-west1/keyRings/ring/cryptoKeys/key" }
+  }
+  expect_failures = [google_storage_bucket.backup]
+}
+
+run "a_region_with_no_multi_region_around_it" {
+  command = plan
+  variables {
+    region = "northamerica-northeast1"
+  }
+  expect_failures = [google_storage_bucket.backup]
 }
