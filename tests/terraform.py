@@ -91,6 +91,14 @@ class Terraform:
             shown = json.loads(self.done("show", "-json", state))
         return list(_resources(shown["values"]["root_module"]))
 
+    def outputs(self, **variables: Any) -> dict[str, Any]:
+        """What the outputs say once the module was applied with these variables."""
+        with tempfile.TemporaryDirectory() as folder:
+            state = f"-state={folder}/terraform.tfstate"
+            self.done("apply", "-auto-approve", "-input=false", state, **variables)
+            said = json.loads(self.done("output", "-json", state))
+        return {name: each["value"] for name, each in said.items()}
+
     def problems(self) -> list[str]:
         """What `terraform validate` finds."""
         found = json.loads(self.run("validate", "-json").stdout)

@@ -20,7 +20,7 @@ output "vm_image" {
 
 output "make_key" {
   description = "Makes an API key for searching the store hr, where search asks for keys; from a checkout, as somebody who may write the state bucket."
-  value       = "STATE_URL=${local.state_url} DOCUMENTS_URL=${local.documents_url} flamehaven keys create Ann --scope search --store hr"
+  value       = "GEMINI_API_KEY=unused STATE_URL=${local.state_url} DOCUMENTS_URL=${local.documents_url} flamehaven keys create Ann --scope search --store hr"
 }
 
 output "documents_bucket" {
@@ -59,8 +59,8 @@ output "tail_logs" {
 }
 
 output "dead_letters" {
-  description = "Lists the events that were given up; with replay at its end sends them again."
-  value       = "EVENTS_URL=pubsub://${var.project}/${google_pubsub_subscription.ingest.name} flamehaven dead-letters"
+  description = "Lists the events that were given up; with replay at its end it sends them again."
+  value       = "GEMINI_API_KEY=unused EVENTS_URL=pubsub://${var.project}/${google_pubsub_subscription.ingest.name} flamehaven dead-letters"
 }
 
 output "sweep" {

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import json
+import os
 import re
+import shlex
 import shutil
 import subprocess
+import sys
 import tempfile
 from collections import Counter
 from collections.abc import Iterator
@@ -14,7 +17,8 @@ from pathlib import Path
 import pytest
 
 from scripts.terraform_readme import filled, tables
-from tests.terraform import MODULE, Terraform, terraform_in
+from shared.settings import Settings
+from tests.terraform import MODULE, ROOT, Terraform, terraform_in
 
 TESTS = {path.name.partition(".")[0]: path.read_text() for path in (MODULE / "tests").glob("*.tftest.hcl")}
 BORING = {"locals.tf", "outputs.tf", "variables.tf", "versions.tf"}
@@ -145,3 +149,29 @@ def test_a_backup_beside_the_documents_is_refused(terraform: Terraform) -> None:
     )
     assert ran.returncode == 1
     assert "where the documents are too" in said_by(ran)
+
+
+def test_commands_that_ask_no_gemini_need_no_key_of_it(
+    terraform: Terraform, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    outputs = terraform.outputs(project="acme-search", function_source="./README.md")
+    events, program, command = outputs["dead_letters"].rsplit(" ", 2)
+    assert (program, command) == ("flamehaven", "dead-letters")
+    for setting in events.split():
+        monkeypatch.setenv(*setting.split("=", 1))
+    assert Settings().events_url == "pubsub://acme-search/flamehaven-ingest"
+    words = shlex.split(outputs["make_key"])
+    at = words.index("flamehaven")
+    environment = dict(each.split("=", 1) for each in words[:at])
+    assert environment["STATE_URL"] == outputs["state_bucket"]
+    here = {"STATE_URL": f"{tmp_path}/state", "DOCUMENTS_URL": f"{tmp_path}/documents"}
+    ran = subprocess.run(
+        (sys.executable, "-m", "flamehaven.cli", *words[at + 1 :]),
+        cwd=tmp_path,
+        env={"PATH": os.environ["PATH"], "PYTHONPATH": str(ROOT), **environment, **here},
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+    assert ran.stdout.startswith("sk_live_"), ran.stderr
+    assert {path.name for path in tmp_path.iterdir()} == {"state"}, "it leaves nothing else behind"
