@@ -15,11 +15,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from starlette.requests import Request
 
 from functions.rotate.settings import RotationSettings
-from shared.failures import Misconfigured, Throttled
-from shared.http import error_response
 from shared.settings import Settings
 from tests.google_keys import BY_HAND, SECRET, Google, serving
 from tests.prometheus import promtool
@@ -424,25 +421,6 @@ def test_the_rotation_may_only_make_keys_and_store_them(applied: Applied) -> Non
     settings = RotationSettings.model_validate(known)
     assert settings.rotation_secret == "projects/acme-search/secrets/flamehaven-gemini-api-key"
     assert function["service_config"][0]["max_instance_count"] == 1
-
-
-@pytest.mark.parametrize(
-    ("metric", "error"),
-    [
-        ("rate-limits", Throttled("Gemini takes no more at this rate (429).")),
-        ("environment-failures", Misconfigured("Gemini refuses the API key: set GEMINI_API_KEY to a valid one.")),
-    ],
-)
-def test_the_metrics_count_what_is_logged(
-    applied: Applied, caplog: pytest.LogCaptureFixture, metric: str, error: Exception
-) -> None:
-    (found,) = [
-        each.values for each in applied.of("google_logging_metric") if each.values["name"].endswith(f"/{metric}")
-    ]
-    (pattern,) = re.findall(r'jsonPayload\.message=~"([^"]+)"', found["filter"])
-    error_response(Request({"type": "http", "headers": []}), error)
-    (line,) = [each for each in caplog.messages if "SERVICE_UNAVAILABLE" in each]
-    assert re.search(pattern.replace("\\\\", "\\"), line)
 
 
 def test_the_server_s_key_is_fetched_and_replaced_at_once(tmp_path: Path) -> None:
