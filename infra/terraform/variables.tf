@@ -223,7 +223,7 @@ variable "ingest" {
 }
 
 variable "sweep" {
-  description = "When the small sweep (what took long) and the full one (everything) come, as cron writes it, in which time zone; and how many MiB of memory each has: a full one keeps the records of all documents there."
+  description = "When the small sweep (what took long) and the full one (everything) come, as cron writes it, in which time zone: at least one of them every hour, or an alert says that none does; and how many MiB of memory each has: a full one keeps the records of all documents there."
   type = object({
     unfinished = optional(string, "* * * * *")
     everything = optional(string, "17 3 * * *")
@@ -256,6 +256,10 @@ variable "search" {
   validation {
     condition     = contains(["iam", "key"], var.search.access)
     error_message = "Search is for those whom IAM lets in (\"iam\"), or for those who have a key (\"key\")."
+  }
+  validation {
+    condition     = var.search.access != "key" || length(var.search.members) == 0
+    error_message = "With access = \"key\" whoever has a key may search: members belong to access = \"iam\"."
   }
   validation {
     condition     = alltrue([for member in var.search.members : can(regex("^(user|group|serviceAccount|domain|principal|principalSet):.+", member))])

@@ -58,7 +58,7 @@ class Cloud:
         return dict(answer.json())
 
 
-@pytest.fixture(scope="module", params=["http", "cloudevent"])
+@pytest.fixture(scope="module", params=["http", pytest.param("cloudevent", marks=pytest.mark.slow)])
 def cloud(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cloud]:
     """Once as it is, and once as on a platform that says every function takes CloudEvents."""
     signature = {"FUNCTION_SIGNATURE_TYPE": "cloudevent"} if request.param == "cloudevent" else {}

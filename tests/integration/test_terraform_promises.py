@@ -35,7 +35,7 @@ EVERYTHING: dict[str, Any] = {
         "kms_key": "projects/acme/locations/europe-north1/keyRings/ring/cryptoKeys/key",
     },
     "queue": {"pull": True},
-    "search": {"access": "key", "members": ["group:staff@example.com"], "min_instances": 1},
+    "search": {"access": "key", "min_instances": 1},
     "load_balancer": {"domain": "search.example.com"},
     "rotation": {"source": "./README.md"},
     "vm": {"domain": "files.example.com", "version": "1.1.0"},

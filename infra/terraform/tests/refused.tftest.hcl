@@ -137,8 +137,10 @@ run "wrong_values_5" {
     alerts = { fast_percent = 90 }
     # backup's key that is not named in full
     backup = { kms_key = "my-key" }
+    # members beside keys
+    search = { access = "key", members = ["user:ann@example.com"] }
   }
-  expect_failures = [var.alerts, var.backup]
+  expect_failures = [var.alerts, var.backup, var.search]
 }
 
 run "a_backup_that_is_not_encrypted_as_the_documents_are" {
