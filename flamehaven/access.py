@@ -19,7 +19,7 @@ from starlette.responses import Response
 
 from flamehaven.limits import Kind, Limits, address_of
 from flamehaven.proxies import peer_of
-from shared.access import ANYBODY, Caller, NoBudget, Scope, budget, caller, key_of, not_allowed, not_known
+from shared.access import ANYBODY, Caller, Scope, key_of, let_in, not_allowed, not_known
 from shared.errors import ServiceError
 from shared.http import endpoint
 from shared.runtime import Runtime
@@ -126,8 +126,7 @@ def guarded(handler: Handler, *scopes: Scope, kind: Kind = Kind.OTHER) -> Handle
                 raise not_allowed(*scopes, headers=headers)
         except Exception as error:
             return await _refuse(error)(request)
-        caller.set(who)  # for good: what is streamed after the handler is the caller's too
-        budget.set((limits and limits.budget(who)) or NoBudget())
+        let_in(request, who, limits.budget(who) if limits else None)
         response = await handler(request)
         response.headers.update(headers)
         return response

@@ -76,6 +76,7 @@ UVICORN: dict[str, Any] = {
     "access_log": False,
     "server_header": False,
     "proxy_headers": False,  # flamehaven/proxies.py reads them
+    "reset_contextvars": True,  # else asyncio starts a request in the context of the one before it
     "timeout_keep_alive": IDLE,
     "timeout_graceful_shutdown": GRACE,
 }

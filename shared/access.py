@@ -54,7 +54,10 @@ ANYBODY = Caller("anybody", frozenset({Scope.ADMIN}))
 """Who asks where something else has checked already: the functions' platform, or the machine itself."""
 
 caller: ContextVar[Caller] = ContextVar("caller", default=ANYBODY)
-"""Who sent the request that is being answered."""
+"""Who sent the request that is being answered; only `answer_for` sets it."""
+
+CALLER = "flamehaven.caller"
+"""Where the scope of a request says who was let in."""
 
 
 class Budget(Protocol):
@@ -78,7 +81,29 @@ class NoBudget:
 
 
 budget: ContextVar[Budget] = ContextVar("budget", default=NoBudget())  # noqa: B039 - it holds nothing that changes
-"""Who pays for the request that is being answered."""
+"""The Gemini tokens that the request being answered may use; only `answer_for` sets it."""
+
+
+def let_in(request: Request, who: Caller, tokens: Budget | None = None) -> None:
+    """Record in a request who sent it, and answer it for them."""
+    request.scope[CALLER] = (who, tokens or NoBudget())
+    answer_for(request)
+
+
+def is_let_in(request: Request) -> bool:
+    """Whether somebody has already checked who sent a request."""
+    return CALLER in request.scope
+
+
+def answer_for(request: Request) -> None:
+    """Make the caller in a request the caller of all work that follows.
+
+    Every request starts with this. asyncio may start it in the context of an earlier request on the same connection,
+    which would answer it for somebody else (https://github.com/python/cpython/issues/140947).
+    """
+    who, tokens = request.scope.get(CALLER, (ANYBODY, NoBudget()))
+    caller.set(who)
+    budget.set(tokens)
 
 
 def check_store(store: str) -> None:

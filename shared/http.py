@@ -18,6 +18,7 @@ from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import JSONResponse, Response, StreamingResponse
 
+from shared.access import answer_for
 from shared.errors import ServiceError
 from shared.failures import Misconfigured, Permanent, Transient
 from shared.logs import configure_logging, request_id
@@ -41,6 +42,7 @@ def endpoint(handler: Handler) -> Handler:
     @functools.wraps(handler)
     async def answer(request: Request) -> Response:
         started = time.monotonic()
+        answer_for(request)
         token, came_from = request_id.set(_id_of(request)), callers_trace.set(trace_of(request.headers))
         try:
             configure_once()

@@ -10,9 +10,10 @@ from typing import TYPE_CHECKING
 import functions_framework.aio
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
+from uvicorn_worker import UvicornWorker
 
 from shared import metrics
-from shared.access import ANYBODY, Scope, caller, key_of, not_allowed, not_known
+from shared.access import Scope, is_let_in, key_of, let_in, not_allowed, not_known
 from shared.errors import ServiceError
 from shared.http import endpoint, event_stream, while_connected
 from shared.logs import request_id
@@ -20,6 +21,9 @@ from shared.logs import request_id
 if TYPE_CHECKING:
     from functions.search.search import Prepared
     from shared.runtime import Runtime
+
+UvicornWorker.CONFIG_KWARGS["reset_contextvars"] = True
+"""Functions Framework then starts no request in the context of an earlier one on the same connection."""
 
 
 @functions_framework.aio.http
@@ -56,11 +60,11 @@ async def search(request: Request) -> Response:
 
 
 async def _admit(runtime: Runtime, request: Request) -> None:
-    """Let only those in who have a key for searching, where SEARCH_ACCESS asks for one and no server has asked before.
+    """Check the key of a request where SEARCH_ACCESS asks for one and the server has not checked it already.
 
     Raises ServiceError (INVALID_API_KEY, PERMISSION_DENIED), DependencyFailure.
     """
-    if runtime.settings.search_access == "iam" or caller.get() is not ANYBODY:
+    if runtime.settings.search_access == "iam" or is_let_in(request):
         return
     given = key_of(request)
     known = await runtime.keys.caller(given) if given else None
@@ -68,7 +72,7 @@ async def _admit(runtime: Runtime, request: Request) -> None:
         raise not_known(given)
     if not known.may(Scope.SEARCH):
         raise not_allowed(Scope.SEARCH)
-    caller.set(known)
+    let_in(request, known)
 
 
 async def _events(runtime: Runtime, prepared: Prepared) -> AsyncGenerator[tuple[str, str], None]:
