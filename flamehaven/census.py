@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import hashlib
 import logging
 import time
@@ -15,6 +16,7 @@ from shared.failures import DependencyFailure
 from shared.names import is_document, store_of
 from shared.records import Status
 from shared.runtime import Runtime
+from shared.state.collection import read
 
 log = logging.getLogger(__name__)
 
@@ -58,10 +60,8 @@ async def first_used(parts: Runtime) -> datetime:
     """When this deployment first saw the Gemini key that it has; of the key only a digest is kept."""
     key = await asyncio.to_thread(parts.settings.key)
     place = f"gemini-keys/{hashlib.sha256(f'{parts.deployment} {key}'.encode()).hexdigest()}"
-    try:
-        now = datetime.now(UTC)
+    now = datetime.now(UTC)
+    with contextlib.suppress(PreconditionFailed):
         await parts.state.put(place, now.isoformat().encode(), if_generation=ABSENT)
-    except PreconditionFailed:
-        async with parts.state.open(place) as reader:
-            return datetime.fromisoformat(b"".join([part async for part in reader]).decode())
-    return now
+    entry = await read(parts.state, place)
+    return datetime.fromisoformat(entry.data.decode()) if entry else now

@@ -6,7 +6,6 @@ Its secret has 144 random bits, for which a plain SHA-256 is enough (a slow hash
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
 import hashlib
 import hmac
@@ -18,7 +17,8 @@ from cachetools import TTLCache
 from pydantic import BaseModel, ConfigDict
 
 from shared.access import Caller, Scope
-from shared.buckets import ABSENT, Bucket, ObjectNotFound, PreconditionFailed
+from shared.buckets import ABSENT, Bucket, ObjectInfo, PreconditionFailed
+from shared.state.collection import read, read_each
 
 PREFIX = "sk_live_"
 ID_LENGTH = 12
@@ -100,9 +100,13 @@ class Keys:
 
     async def every(self) -> list[KeyRecord]:
         """The records of all keys, oldest first."""
-        places = [info.name async for info in self._state.list(self.PLACE)]
-        records = await asyncio.gather(*[self._read(place) for place in places])
-        return sorted((found[0] for found in records if found), key=lambda record: record.created)
+
+        async def load(info: ObjectInfo) -> KeyRecord | None:
+            found = await self._read(info.name)
+            return found[0] if found else None
+
+        records = [record async for record in read_each(self._state, self.PLACE, load)]
+        return sorted(records, key=lambda record: record.created)
 
     async def revoke(self, key_id: str) -> KeyRecord | None:
         """End a key; None where there is none of that id. Everywhere it ends within seconds."""
@@ -144,12 +148,8 @@ class Keys:
         return self._known[key_id]
 
     async def _read(self, place: str) -> tuple[KeyRecord, str] | None:
-        try:
-            async with self._state.open(place) as reader:
-                data = b"".join([part async for part in reader])
-        except (ObjectNotFound, PreconditionFailed):
-            return None
-        return KeyRecord.model_validate_json(data), reader.generation
+        entry = await read(self._state, place)
+        return (KeyRecord.model_validate_json(entry.data), entry.generation) if entry else None
 
     def _place(self, key_id: str) -> str:
         return f"{self.PLACE}{key_id}.json"

@@ -19,10 +19,11 @@ from urllib.parse import urlsplit
 import httpx2
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from shared.buckets import Bucket, ObjectNotFound, PreconditionFailed
+from shared.buckets import Bucket
 from shared.failures import DependencyFailure, Misconfigured, Transient
 from shared.records import Reason, Record, Status
 from shared.secret import SecretSource
+from shared.state.collection import read
 
 if TYPE_CHECKING:
     from shared.settings import Settings
@@ -130,13 +131,13 @@ class Notices:
         await self._state.delete(self._place(notice))
 
     async def _read(self, place: str) -> Notice | None:
-        try:
-            async with self._state.open(place) as reader:
-                return Notice.model_validate_json(b"".join([part async for part in reader]))
-        except (ObjectNotFound, PreconditionFailed):
+        entry = await read(self._state, place)
+        if entry is None:
             return None
+        try:
+            return Notice.model_validate_json(entry.data)
         except ValidationError:
-            log.error("A notice that cannot be read was dropped", extra={"place": place})
+            log.error("An unreadable notice was deleted", extra={"place": place})
             await self._state.delete(place)
             return None
 

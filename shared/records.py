@@ -7,7 +7,6 @@ deleted). Nothing is deleted that was not first written down as retired, but for
 
 from __future__ import annotations
 
-import asyncio
 import logging
 from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass
@@ -18,20 +17,15 @@ from cachetools import LRUCache
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from shared.answers import Answers, NoAnswers
-from shared.buckets import Bucket, ObjectInfo, ObjectNotFound, PreconditionFailed
+from shared.buckets import Bucket, ObjectInfo, PreconditionFailed
 from shared.failures import Transient
 from shared.names import digest_of, store_of
+from shared.state.collection import read, read_each
 
 log = logging.getLogger(__name__)
 
-READS = 5
-"""How often a record that is replaced while it is read is read again."""
 KEPT = 20_000
 """How many records a process remembers, some 2 KB each, so that listings need not read them again."""
-
-
-AT_ONCE = 32
-"""How many records are read at once."""
 
 
 class Status(StrEnum):
@@ -158,62 +152,43 @@ class Records:
         finally:
             await self._answers.changed(saved.record.store)
 
-    async def list(self) -> AsyncIterator[Saved]:
+    def list(self) -> AsyncIterator[Saved]:
         """Every record of the deployment."""
-        async for info in self._state.list(self.PREFIX):
-            saved = await self._in_generation(info.name, info.generation)
-            if saved is not None:
-                yield saved
-
-    async def read_ahead(self) -> None:
-        """Read many at once what `list` will give one by one: worth it where each read is a call to a cloud."""
-        turns = asyncio.Semaphore(AT_ONCE)
-
-        async def read(info: ObjectInfo) -> None:
-            async with turns:
-                await self._in_generation(info.name, info.generation)
-
-        places = [info async for info in self._state.list(self.PREFIX)]
-        await asyncio.gather(*map(read, places[:KEPT]))
+        return read_each(self._state, self.PREFIX, self._listed)
 
     async def snapshot(self) -> Snapshot:
         """The records as they are now, to be read one by one."""
-        found = {info.name: info.generation async for info in self._state.list(self.PREFIX)}
+        found = {info.name: info async for info in self._state.list(self.PREFIX)}
 
         async def record(name: str) -> Record | None:
             place = self._place(name)
-            saved = await self._in_generation(place, found[place]) if place in found else None
+            saved = await self._listed(found[place]) if place in found else None
             return saved.record if saved else None
 
         return record
 
-    async def _in_generation(self, place: str, generation: str) -> Saved | None:
-        """The record that a listing found in this generation, which is not read again where it was before."""
-        saved = self._read_before.get(place)
-        if saved is None or saved.generation != generation:
-            saved = await self._read(place)
+    async def _listed(self, info: ObjectInfo) -> Saved | None:
+        """The record that a listing found, read only if this process did not read this generation before."""
+        saved = self._read_before.get(info.name)
+        if saved is None or saved.generation != info.generation:
+            saved = await self._read(info.name)
             if saved is not None:
-                self._read_before[place] = saved
+                self._read_before[info.name] = saved
         return saved
 
     def _place(self, name: str) -> str:
         return f"{self.PREFIX}{digest_of(name)}.json"
 
     async def _read(self, place: str) -> Saved | None:
-        for _ in range(READS):
-            try:
-                async with self._state.open(place) as reader:
-                    data = b"".join([chunk async for chunk in reader])
-            except ObjectNotFound:
-                return None
-            except PreconditionFailed:
-                continue
-            try:
-                return Saved(Record.model_validate_json(data), reader.generation)
-            except ValidationError:
-                log.warning(
-                    "A record that cannot be read was dropped; the sweep makes it anew",
-                    extra={"place": place},
-                )
-                await self._state.delete(place, if_generation=reader.generation)
-        raise Transient(f"{place} changed each time it was read")
+        entry = await read(self._state, place)
+        if entry is None:
+            return None
+        try:
+            return Saved(Record.model_validate_json(entry.data), entry.generation)
+        except ValidationError:
+            log.warning("An unreadable record was deleted; the next sweep restores it", extra={"place": place})
+        try:
+            await self._state.delete(place, if_generation=entry.generation)
+        except PreconditionFailed as error:
+            raise Transient(f"{place} changed while it was read.") from error
+        return None

@@ -14,11 +14,13 @@ from shared.answers import Answers, FolderAnswers, FolderMarks, NoAnswers
 from shared.buckets import ABSENT, Bucket, PreconditionFailed
 from shared.buckets.directory import DirectoryBucket
 from shared.content import clear_left
+from shared.failures import Transient
 from shared.flights import Flights
 from shared.keys import Keys
 from shared.notices import Notices
 from shared.records import Records
 from shared.settings import Settings, settings
+from shared.state.collection import read
 from shared.stores import Stores
 from shared.turns import Turns
 from shared.unfinished import Unfinished
@@ -158,8 +160,10 @@ async def _deployment(state: Bucket) -> str:
     """This deployment's id, made up once and kept in the state bucket."""
     with contextlib.suppress(PreconditionFailed):
         await state.put(DEPLOYMENT_PLACE, secrets.token_hex(8).encode(), if_generation=ABSENT)
-    async with state.open(DEPLOYMENT_PLACE) as reader:
-        return b"".join([chunk async for chunk in reader]).decode()
+    entry = await read(state, DEPLOYMENT_PLACE)
+    if entry is None:
+        raise Transient(f"{DEPLOYMENT_PLACE} was deleted while it was read.")
+    return entry.data.decode()
 
 
 def _open_gemini(settings: Settings) -> tuple[Gemini, str]:

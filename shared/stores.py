@@ -12,9 +12,10 @@ from typing import Protocol
 
 from pydantic import BaseModel, ConfigDict
 
-from shared.buckets import ABSENT, Bucket, ObjectNotFound, PreconditionFailed
+from shared.buckets import ABSENT, Bucket, ObjectInfo, PreconditionFailed
 from shared.failures import Transient
 from shared.names import digest_of
+from shared.state.collection import read, read_each
 
 CAS_TRIES = 5
 
@@ -101,9 +102,10 @@ class Stores:
         return [record for record in await self._every() if not record.deleting]
 
     async def _every(self) -> list[StoreRecord]:
-        places = [info.name async for info in self._state.list(self.PREFIX)]
-        records = [(await self._load(place))[0] for place in places]
-        return [record for record in records if record is not None]
+        async def load(info: ObjectInfo) -> StoreRecord | None:
+            return (await self._load(info.name))[0]
+
+        return [record async for record in read_each(self._state, self.PREFIX, load)]
 
     async def _make(self, store: str, generation: str) -> str | None:
         """Make a store; None where another worker made it first."""
@@ -135,14 +137,12 @@ class Stores:
 
     async def _load(self, place: str) -> tuple[StoreRecord | None, str]:
         """The store's record where it is of this deployment and backend, and the generation to write over."""
-        try:
-            async with self._state.open(place) as reader:
-                data = b"".join([chunk async for chunk in reader])
-        except ObjectNotFound:
+        entry = await read(self._state, place)
+        if entry is None:
             return None, ABSENT
-        record = StoreRecord.model_validate_json(data)
+        record = StoreRecord.model_validate_json(entry.data)
         ours = (record.deployment, record.backend) == (self._deployment, self._backend)
-        return (record if ours else None), reader.generation
+        return (record if ours else None), entry.generation
 
     def _place(self, store: str) -> str:
         """Each backend has a place of its own: who goes back to one finds the stores that it has there."""

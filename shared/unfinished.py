@@ -6,8 +6,9 @@ takes long. The small sweep (`sweep?unfinished=true`, once a minute) sees to wha
 
 from __future__ import annotations
 
-from shared.buckets import Bucket, ObjectNotFound, PreconditionFailed
+from shared.buckets import Bucket, ObjectInfo
 from shared.names import digest_of
+from shared.state.collection import read, read_each
 
 
 class Unfinished:
@@ -28,15 +29,12 @@ class Unfinished:
 
     async def names(self) -> list[str]:
         """The names on the list."""
-        places = [info.name async for info in self._state.list(self.PREFIX)]
-        return [name for place in places if (name := await self._read(place)) is not None]
 
-    async def _read(self, place: str) -> str | None:
-        try:
-            async with self._state.open(place) as reader:
-                return b"".join([part async for part in reader]).decode()
-        except (ObjectNotFound, PreconditionFailed):
-            return None
+        async def load(info: ObjectInfo) -> str | None:
+            entry = await read(self._state, info.name)
+            return entry.data.decode() if entry else None
+
+        return [name async for name in read_each(self._state, self.PREFIX, load)]
 
     def _place(self, name: str) -> str:
         return f"{self.PREFIX}{digest_of(name)}"

@@ -6,7 +6,7 @@ import asyncio
 import contextlib
 import json
 import time
-from collections.abc import AsyncGenerator, AsyncIterator, Iterator, Mapping
+from collections.abc import AsyncGenerator, AsyncIterator, Mapping
 from dataclasses import dataclass, replace
 from enum import StrEnum
 from pathlib import PurePosixPath
@@ -159,9 +159,8 @@ async def stream(runtime: Runtime, asked: Prepared) -> AsyncGenerator[Text | Ret
 async def _asking(runtime: Runtime, asked: Prepared) -> AsyncIterator[None]:
     """Put a question to Gemini in here: where there is budget left, and in one's turn."""
     await asked.budget.check()
-    async with runtime.turns.turn(caller.get().id):
-        with _refusals(asked.request):
-            yield
+    async with runtime.turns.turn(caller.get().id), _refusals(runtime, asked):
+        yield
 
 
 def _too_long() -> ServiceError:
@@ -238,9 +237,10 @@ def _stumbled(response: types.GenerateContentResponse) -> bool:
     return candidate.finish_reason in TRY_AGAIN or not read_grounding(response).text
 
 
-@contextlib.contextmanager
-def _refusals(request: SearchRequest) -> Iterator[None]:
+@contextlib.asynccontextmanager
+async def _refusals(runtime: Runtime, asked: Prepared) -> AsyncIterator[None]:
     """Say what it means for the sender that Gemini finds the request wrong."""
+    request = asked.request
     try:
         yield
     except Permanent as error:
@@ -248,6 +248,9 @@ def _refusals(request: SearchRequest) -> Iterator[None]:
             raise ServiceError("INVALID_METADATA_FILTER", f"The metadata_filter cannot be used. {error}") from error
         raise ServiceError("BAD_REQUEST", str(error)) from error
     except NotThere as error:
+        for store, resource in asked.resources.items():
+            if await runtime.stores.resource(store) != resource:
+                raise ServiceError("STORE_NOT_FOUND", f"Store {store!r} was deleted during the search.") from error
         if request.model is None:
             raise
         raise ServiceError("BAD_REQUEST", f"Gemini has no model {request.model!r} that answers here.") from error
