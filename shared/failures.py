@@ -4,6 +4,7 @@ DependencyFailure
 ├── Transient     try again later: the event is not acknowledged
 │   └── Throttled it was refused for its rate, so nothing was done, and it can be sent again as it is
 ├── Misconfigured the key, a quota or a model is wrong: nobody's document is to blame, an operator must act
+├── NewerSchema   a newer version of the program wrote this object of the state bucket: it is neither used nor replaced
 └── Permanent     this file will never be indexed as it is: its record says why
 """
 
@@ -32,6 +33,10 @@ class Misconfigured(DependencyFailure):
 
 class NotThere(Misconfigured):
     """Gemini has nothing of that name: for some calls that is an answer, for others a store or a model is gone."""
+
+
+class NewerSchema(DependencyFailure):
+    """A newer version of the program wrote this object of the state bucket; this version leaves it as it is."""
 
 
 class Permanent(DependencyFailure):

@@ -20,7 +20,7 @@ from starlette.responses import JSONResponse, Response, StreamingResponse
 
 from shared.access import answer_for
 from shared.errors import ServiceError
-from shared.failures import Misconfigured, Permanent, Transient
+from shared.failures import Misconfigured, NewerSchema, Permanent, Transient
 from shared.logs import configure_logging, request_id
 from shared.traces import callers_trace, trace_of
 
@@ -141,7 +141,7 @@ def _problem(error: Exception) -> ServiceError:
     if isinstance(error, Transient):
         headers = {"Retry-After": str(max(1, round(error.retry_after or 5)))}
         return ServiceError("SERVICE_UNAVAILABLE", f"{error} Try again in a moment.", headers=headers)
-    if isinstance(error, Misconfigured):
+    if isinstance(error, Misconfigured | NewerSchema):
         return ServiceError("SERVICE_UNAVAILABLE", f"{error} An operator has to act.", headers={"Retry-After": "60"})
     if isinstance(error, Permanent):
         return ServiceError("BAD_REQUEST", str(error), details={"reason": error.code})

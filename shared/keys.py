@@ -14,11 +14,11 @@ import secrets
 from datetime import UTC, datetime, timedelta
 
 from cachetools import TTLCache
-from pydantic import BaseModel, ConfigDict
 
 from shared.access import Caller, Scope
 from shared.buckets import ABSENT, Bucket, ObjectInfo, PreconditionFailed
 from shared.state.collection import read, read_each
+from shared.state.stored import Stored
 
 PREFIX = "sk_live_"
 ID_LENGTH = 12
@@ -29,10 +29,8 @@ REMEMBERED = 10.0
 MOST = 10_000
 
 
-class KeyRecord(BaseModel):
+class KeyRecord(Stored):
     """What is known of a key; never the key."""
-
-    model_config = ConfigDict(frozen=True)
 
     id: str
     name: str
@@ -94,7 +92,7 @@ class Keys:
             created=now,
             expires=now + timedelta(days=days) if days else None,
         )
-        await self._state.put(self._place(key_id), record.model_dump_json().encode(), if_generation=ABSENT)
+        await self._state.put(self._place(key_id), record.encode(), if_generation=ABSENT)
         self._any.clear()
         return key, record
 
@@ -116,7 +114,7 @@ class Keys:
         record, generation = found
         if record.revoked is None:
             record = record.model_copy(update={"revoked": datetime.now(UTC)})
-            data = record.model_dump_json().encode()
+            data = record.encode()
             with contextlib.suppress(PreconditionFailed):  # another revoked it meanwhile: nothing else changes it
                 await self._state.put(self._place(key_id), data, if_generation=generation)
         self._known.pop(key_id, None)
@@ -149,7 +147,7 @@ class Keys:
 
     async def _read(self, place: str) -> tuple[KeyRecord, str] | None:
         entry = await read(self._state, place)
-        return (KeyRecord.model_validate_json(entry.data), entry.generation) if entry else None
+        return (KeyRecord.decode(entry.data, place), entry.generation) if entry else None
 
     def _place(self, key_id: str) -> str:
         return f"{self.PLACE}{key_id}.json"

@@ -17,13 +17,14 @@ from typing import TYPE_CHECKING, Any, Literal, Protocol
 from urllib.parse import urlsplit
 
 import httpx2
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, Field
 
 from shared.buckets import Bucket
-from shared.failures import DependencyFailure, Misconfigured, Transient
+from shared.failures import DependencyFailure, Misconfigured, NewerSchema, Transient
 from shared.records import Reason, Record, Status
 from shared.secret import SecretSource
 from shared.state.collection import read
+from shared.state.stored import Stored
 
 if TYPE_CHECKING:
     from shared.settings import Settings
@@ -59,10 +60,8 @@ class NoticedDocument(BaseModel):
     updated: datetime
 
 
-class Notice(BaseModel):
+class Notice(Stored):
     """One change of one document."""
-
-    model_config = ConfigDict(frozen=True)
 
     id: str = Field(default_factory=lambda: secrets.token_hex(16))
     event: Literal["document.indexed", "document.failed", "document.removed"]
@@ -102,7 +101,7 @@ class Notices:
             return
         about = NoticedDocument.model_validate(record, from_attributes=True)
         notice = Notice(event=event, deployment=record.deployment, document=about)
-        await self._state.put(self._place(notice), notice.model_dump_json().encode())
+        await self._state.put(self._place(notice), notice.encode())
         await self._send(self._receiver, notice)
 
     async def send_waiting(self) -> None:
@@ -135,8 +134,11 @@ class Notices:
         if entry is None:
             return None
         try:
-            return Notice.model_validate_json(entry.data)
-        except ValidationError:
+            return Notice.decode(entry.data, place)
+        except NewerSchema as error:
+            log.warning("A notice was not sent: %s", error)
+            return None
+        except ValueError:
             log.error("An unreadable notice was deleted", extra={"place": place})
             await self._state.delete(place)
             return None

@@ -14,13 +14,14 @@ from datetime import datetime
 from enum import StrEnum
 
 from cachetools import LRUCache
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict
 
 from shared.answers import Answers, NoAnswers
 from shared.buckets import Bucket, ObjectInfo, PreconditionFailed
-from shared.failures import Transient
+from shared.failures import NewerSchema, Transient
 from shared.names import digest_of, store_of
 from shared.state.collection import read, read_each
+from shared.state.stored import Stored
 
 log = logging.getLogger(__name__)
 
@@ -68,10 +69,8 @@ class Reason(BaseModel):
     message: str
 
 
-class Record(BaseModel):
+class Record(Stored):
     """All that is known of one object's place in the index. Immutable: a change is a new record."""
-
-    model_config = ConfigDict(frozen=True)
 
     object: str
     deployment: str
@@ -133,12 +132,12 @@ class Records:
         self._read_before: LRUCache[str, Saved] = LRUCache(KEPT)
 
     async def get(self, name: str) -> Saved | None:
-        """The record of the object `name`, or None."""
+        """The record of the object `name`, or None. Raises NewerSchema."""
         return await self._read(self._place(name))
 
     async def save(self, record: Record, generation: str) -> Saved:
         """Write the record over `generation` (`ABSENT` for the first). Raises PreconditionFailed when beaten to it."""
-        data = record.model_dump_json(exclude_defaults=True).encode()
+        data = record.encode(exclude_defaults=True)
         try:
             info = await self._state.put(self._place(record.object), data, if_generation=generation)
         finally:
@@ -168,10 +167,16 @@ class Records:
         return record
 
     async def _listed(self, info: ObjectInfo) -> Saved | None:
-        """The record that a listing found, read only if this process did not read this generation before."""
+        """The record that a listing found, read only if this process did not read this generation before.
+
+        None if a newer version of the program wrote it: listings leave it out, and `get` refuses it.
+        """
         saved = self._read_before.get(info.name)
         if saved is None or saved.generation != info.generation:
-            saved = await self._read(info.name)
+            try:
+                saved = await self._read(info.name)
+            except NewerSchema:
+                return None
             if saved is not None:
                 self._read_before[info.name] = saved
         return saved
@@ -184,8 +189,8 @@ class Records:
         if entry is None:
             return None
         try:
-            return Saved(Record.model_validate_json(entry.data), entry.generation)
-        except ValidationError:
+            return Saved(Record.decode(entry.data, place), entry.generation)
+        except ValueError:
             log.warning("An unreadable record was deleted; the next sweep restores it", extra={"place": place})
         try:
             await self._state.delete(place, if_generation=entry.generation)

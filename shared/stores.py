@@ -10,20 +10,17 @@ import asyncio
 from datetime import UTC, datetime
 from typing import Protocol
 
-from pydantic import BaseModel, ConfigDict
-
 from shared.buckets import ABSENT, Bucket, ObjectInfo, PreconditionFailed
 from shared.failures import Transient
 from shared.names import digest_of
 from shared.state.collection import read, read_each
+from shared.state.stored import Stored
 
 CAS_TRIES = 5
 
 
-class StoreRecord(BaseModel):
+class StoreRecord(Stored):
     """One store: its name for people, and its resource name in Gemini."""
-
-    model_config = ConfigDict(frozen=True)
 
     store: str
     resource: str
@@ -129,7 +126,7 @@ class Stores:
         await self._state.delete(self._place(record.store), if_generation=generation)
 
     async def _save(self, record: StoreRecord, generation: str) -> str:
-        data = record.model_dump_json().encode()
+        data = record.encode()
         return (await self._state.put(self._place(record.store), data, if_generation=generation)).generation
 
     async def _read(self, store: str) -> tuple[StoreRecord | None, str]:
@@ -140,7 +137,7 @@ class Stores:
         entry = await read(self._state, place)
         if entry is None:
             return None, ABSENT
-        record = StoreRecord.model_validate_json(entry.data)
+        record = StoreRecord.decode(entry.data, place)
         ours = (record.deployment, record.backend) == (self._deployment, self._backend)
         return (record if ours else None), entry.generation
 

@@ -15,7 +15,7 @@ from types import MappingProxyType
 
 from functions.ingest.reconcile import Outcome, Reconciler
 from shared.buckets import ObjectInfo, PreconditionFailed
-from shared.failures import Misconfigured, Transient
+from shared.failures import Misconfigured, NewerSchema, Transient
 from shared.gemini.client import DocumentState
 from shared.gemini.metadata import DEPLOYMENT, OBJECT
 from shared.names import is_document, store_of
@@ -28,6 +28,8 @@ PARALLEL = 16
 """Objects seen to at once."""
 TO_RECONCILE = "to reconcile"
 REFUSED = "refused"
+NEWER = "newer schema"
+"""What becomes of objects whose record a newer version of the program wrote: they stay as they are."""
 KEEP_TOMBSTONES = timedelta(days=7)
 ALWAYS_MAY_GO = 5
 """Documents that a sweep may take out of a store whatever their share: people do delete small folders."""
@@ -181,6 +183,10 @@ async def _work(
         except Transient as error:
             log.warning("The sweep could not settle an object: %s", error, extra={"object": name})
             outcome = "error"
+        except NewerSchema as error:
+            if not report.outcomes[NEWER]:
+                log.error("The sweep skips documents that a newer version indexed. The first: %s", error)
+            outcome = NEWER
         report.outcomes[outcome] += 1
         if outcome in (Outcome.BUSY, Outcome.PENDING, TO_RECONCILE, "error"):
             report.unsettled.append(name)
