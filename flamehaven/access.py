@@ -32,8 +32,9 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 Handler = Callable[[Request], Awaitable[Response]]
-ADMIN = Caller("admin", frozenset({Scope.ADMIN}))
-ITSELF = Caller("this process", frozenset({Scope.ADMIN}))
+THIS_MACHINE = "this machine"
+ADMIN = Caller("admin", frozenset({Scope.ADMIN}), label="admin key")
+ITSELF = Caller("this process", frozenset({Scope.ADMIN}), label=THIS_MACHINE)
 READERS = (Scope.SEARCH, Scope.UPLOAD, Scope.MANAGE)
 """Who may see documents and stores: everybody, each those that exist for them."""
 ADMIN_KEY_FILE = "admin.key"
@@ -67,7 +68,7 @@ class Door:
         """Who sent a request. Raises ServiceError (INVALID_API_KEY), DependencyFailure."""
         given = key_of(request)
         if given is None and self._parts.settings.environment == "development" and await self._is_open(request):
-            return _anybody_at(request)
+            return replace(_anybody_at(request), label=THIS_MACHINE)
         if given is not None:
             admin = self._admin()
             if admin and hmac.compare_digest(admin.encode(), given.encode("latin-1")):
@@ -126,7 +127,6 @@ def guarded(handler: Handler, *scopes: Scope, kind: Kind = Kind.OTHER) -> Handle
                 raise not_allowed(*scopes, headers=headers)
         except Exception as error:
             return await _refuse(error)(request)
-        let_in(request, who, limits.budget(who) if limits else None)
         response = await handler(request)
         response.headers.update(headers)
         return response
@@ -137,7 +137,8 @@ def guarded(handler: Handler, *scopes: Scope, kind: Kind = Kind.OTHER) -> Handle
 async def _admitted(request: Request, limits: Limits | None, kind: Kind) -> tuple[Caller, dict[str, str]]:
     """Who sent a request, and what to say of how many may follow; one with a wrong key counts for its address.
 
-    Raises ServiceError (INVALID_API_KEY, RATE_LIMIT_EXCEEDED).
+    The request has its caller from here on, so that its log line names one whose request a limit refuses. Raises
+    ServiceError (INVALID_API_KEY, RATE_LIMIT_EXCEEDED).
     """
     try:
         who = await request.app.state.door.caller(request)
@@ -145,6 +146,7 @@ async def _admitted(request: Request, limits: Limits | None, kind: Kind) -> tupl
         if limits is not None:
             await limits.take(kind, _anybody_at(request))
         raise
+    let_in(request, who, limits.budget(who) if limits else None)
     return who, await limits.take(kind, who) if limits else {}
 
 

@@ -24,6 +24,7 @@ from flamehaven.intake import (
 from functions.ingest.worker import renew
 from shared.access import caller, check_store
 from shared.buckets import MetadataValue, ObjectInfo
+from shared.changes import log_change
 from shared.errors import ServiceError
 from shared.gemini.mime import mime_type_of, suffix_of
 from shared.http import endpoint
@@ -116,6 +117,7 @@ async def put_document(request: Request) -> Response:
         wait = seconds_to_wait(request)
         size = content_length(request) if "content-length" in request.headers else None
         info = await keep(parts, pump, name, request.stream(), size=size)
+    log_change(request, "document uploaded", info.name)
     answer = await accepted(parts, info, wait=wait)
     headers = {"Location": answer.status_url, **applied(wait)}
     return JSONResponse(answer.model_dump(mode="json"), status_code=answer.http_status, headers=headers)
@@ -127,6 +129,7 @@ async def delete_document(request: Request) -> Response:
     parts = await runtime()
     info = await _existing(parts, request)
     await delete_object(parts, info.name)
+    log_change(request, "document deleted", info.name)
     await request.app.state.pump.add(info.name, request_id.get())
     return _changed(info.name, "deleted", "The document is deleted, and will be gone from the answers in a moment.")
 
@@ -137,6 +140,7 @@ async def retry_document(request: Request) -> Response:
     parts = await runtime()
     info = await _existing(parts, request)
     await renew(parts, info.name)
+    log_change(request, "document retried", info.name)
     await request.app.state.pump.add(info.name, request_id.get())
     return _changed(info.name, "pending", "The document is being indexed anew.")
 

@@ -9,6 +9,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
 from shared.access import Scope
+from shared.changes import log_change
 from shared.errors import ServiceError
 from shared.http import endpoint
 from shared.keys import KeyRecord
@@ -114,6 +115,7 @@ async def create_key(request: Request) -> Response:
         rate_limit_per_minute=asked.rate_limit_per_minute,
         daily_tokens=asked.daily_tokens,
     )
+    log_change(request, "key created", f"{record.id} ({record.name})")
     made = NewKey.model_validate({**_described(record), "key": key, "request_id": request_id.get() or ""})
     return JSONResponse(made.model_dump(mode="json"), status_code=201, headers={"Cache-Control": "no-store"})
 
@@ -124,6 +126,7 @@ async def revoke_key(request: Request) -> Response:
     record = await (await runtime()).keys.revoke(request.path_params["id"])
     if record is None:
         raise ServiceError("RESOURCE_NOT_FOUND", "There is no key of that id; `flamehaven keys` lists them.")
+    log_change(request, "key revoked", f"{record.id} ({record.name})")
     return JSONResponse(Key.model_validate(_described(record)).model_dump(mode="json"))
 
 

@@ -14,6 +14,7 @@ from flamehaven import metrics
 from flamehaven.proxies import peer_of
 from functions.health.readiness import readiness
 from shared import metrics as counted
+from shared.access import let_in
 from shared.errors import ServiceError
 from shared.http import endpoint
 from shared.runtime import Runtime, runtime
@@ -113,6 +114,7 @@ async def _check(request: Request, parts: Runtime) -> None:
     if not forwarded and _is_internal(peer_of(request), parts.settings.internal_networks):
         return
     who = await request.app.state.door.caller(request)
+    let_in(request, who)
     if not who.may() or who.stores is not None:
         raise ServiceError("PERMISSION_DENIED", "Metrics are for admins, and for INTERNAL_NETWORKS.")
 

@@ -14,6 +14,7 @@ from flamehaven.documents import delete_object, objects_of, status_of
 from functions.ingest.worker import renew
 from shared.access import caller, check_store
 from shared.buckets import ObjectInfo
+from shared.changes import log_change
 from shared.errors import ServiceError
 from shared.http import endpoint
 from shared.logs import request_id
@@ -100,9 +101,12 @@ async def make_store(request: Request) -> Response:
     asked, parts = await read_json(request, StoreRequest), await runtime()
     _check(asked.name)
     known = await parts.stores.resource(asked.name)
+    resource = known or await parts.stores.ensure(asked.name)
+    if not known:
+        log_change(request, "store created", asked.name)
     answer = StoreMade(
         store_name=asked.name,
-        resource=known or await parts.stores.ensure(asked.name),
+        resource=resource,
         request_id=request_id.get() or "",
     )
     return JSONResponse(answer.model_dump(), status_code=200 if known else 201)
@@ -127,6 +131,7 @@ async def delete_store(request: Request) -> Response:
 
     await _for_each(objects, delete)
     await parts.stores.delete(store)
+    log_change(request, "store deleted", store)
     return _changed("success", store, len(objects))
 
 
@@ -141,6 +146,7 @@ async def reindex_store(request: Request) -> Response:
         await request.app.state.pump.add(info.name, request_id.get())
 
     await _for_each(objects, index_anew)
+    log_change(request, "store reindexed", store)
     return _changed("accepted", store, len(objects), http_status=202)
 
 

@@ -35,6 +35,8 @@ TYPES = {"jwt", "at+jwt"}
 """What the header `typ` may say; a token that ends sessions (`logout+jwt`), say, opens nothing."""
 MAX_TOKEN = 16 << 10
 """Characters of the longest token that is looked at."""
+MAX_SUBJECT = 255
+"""Characters of a subject that the log shows (OpenID Connect Core 1.0, section 2: no subject is longer)."""
 LEEWAY = 30.0
 """Seconds by which the provider's clock may differ from ours."""
 
@@ -79,7 +81,7 @@ class Tokens:
 def caller_of(claims: Mapping[str, Any], settings: Settings) -> Caller:
     """What the claims of a good token let its owner do; docs/access.md has the rules.
 
-    The caller's id stands for the issuer and the subject, and tells neither.
+    The caller's id is a digest of the issuer and the subject; the label names the subject.
     """
     roles = _names(_claim(claims, settings.oauth_roles_claim), separated=True)
     scopes = {scope for scope in Scope if f"{settings.oauth_roles_prefix}{scope}" in roles}
@@ -87,7 +89,10 @@ def caller_of(claims: Mapping[str, Any], settings: Settings) -> Caller:
         scopes.discard(Scope.ADMIN)
         scopes |= {Scope.ADMIN} if roles.intersection(admins) else set()
     subject = hashlib.sha256(f"{claims['iss']} {claims['sub']}".encode(errors="surrogatepass")).hexdigest()
-    return Caller(f"oidc:{subject[:24]}", frozenset(scopes), _stores(claims, scopes, settings))
+    shown = str(claims["sub"])[:MAX_SUBJECT].encode(errors="backslashreplace").decode()
+    return Caller(
+        f"oidc:{subject[:24]}", frozenset(scopes), _stores(claims, scopes, settings), label=f"token of {shown}"
+    )
 
 
 def _stores(claims: Mapping[str, Any], scopes: set[Scope], settings: Settings) -> frozenset[str] | None:

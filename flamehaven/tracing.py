@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING, Any
 from fastapi.telemetry import TelemetryConfig
 
 from shared.errors import ServiceError
-from shared.http import SECRET
 from shared.logs import SERVICE, product_version
+from shared.secret import without_keys
 
 if TYPE_CHECKING:
     from opentelemetry.sdk.trace import TracerProvider
@@ -82,7 +82,7 @@ def _provider() -> TracerProvider:
             if "url.query" in found:
                 span.set_attribute("url.query", "REDACTED")
             if isinstance(path := found.get("url.path"), str):
-                span.set_attribute("url.path", SECRET.sub(r"\1", path))
+                span.set_attribute("url.path", without_keys(path))
 
     named = os.environ.get("OTEL_SERVICE_NAME") or SERVICE
     provider = TracerProvider(resource=Resource.create({"service.name": named, "service.version": product_version()}))

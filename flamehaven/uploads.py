@@ -15,9 +15,9 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
 from flamehaven.intake import Accepted, accepted, applied, content_length, keep, largest_file, seconds_to_wait
-from flamehaven.pump import Pump
 from shared.access import check_store
 from shared.buckets import ObjectInfo
+from shared.changes import log_change
 from shared.errors import ServiceError
 from shared.failures import Misconfigured
 from shared.http import endpoint
@@ -61,7 +61,7 @@ async def upload_single(request: Request) -> Response:
         file = form.get("file")
         if not isinstance(file, UploadFile) or not file.filename:
             raise ServiceError("VALIDATION_ERROR", "Send a file in the field `file`.")
-        info = await _keep(parts, request.app.state.pump, _store(form), file)
+        info = await _keep(parts, request, _store(form), file)
     answer = await accepted(parts, info, wait=wait)
     headers = {"Location": answer.status_url, **applied(wait)}
     return JSONResponse(answer.model_dump(mode="json"), status_code=answer.http_status, headers=headers)
@@ -76,7 +76,7 @@ async def upload_multiple(request: Request) -> Response:
         if not files:
             raise ServiceError("VALIDATION_ERROR", "Send files in the field `files`, which may be there many times.")
         store = _store(form)
-        kept = [await _keep_or_refuse(parts, request.app.state.pump, store, file) for file in files]
+        kept = [await _keep_or_refuse(parts, request, store, file) for file in files]
     results = await asyncio.gather(*(_result(parts, each, wait) for each in kept))
     refused = [result for result in results if isinstance(result, Refused)]
     if len(refused) == len(results):
@@ -94,16 +94,18 @@ async def upload_multiple(request: Request) -> Response:
     return JSONResponse(answer.model_dump(mode="json"), status_code=status, headers=applied(wait))
 
 
-async def _keep(parts: Runtime, pump: Pump, store: str, file: UploadFile) -> ObjectInfo:
+async def _keep(parts: Runtime, request: Request, store: str, file: UploadFile) -> ObjectInfo:
     file_name = file.filename or ""
     if problem := file_name_problem(file_name):
         raise ServiceError("INVALID_FILENAME", problem)
-    return await keep(parts, pump, f"{store}/{file_name}", _read(file), size=file.size)
+    info = await keep(parts, request.app.state.pump, f"{store}/{file_name}", _read(file), size=file.size)
+    log_change(request, "document uploaded", info.name)
+    return info
 
 
-async def _keep_or_refuse(parts: Runtime, pump: Pump, store: str, file: UploadFile) -> ObjectInfo | Refused:
+async def _keep_or_refuse(parts: Runtime, request: Request, store: str, file: UploadFile) -> ObjectInfo | Refused:
     try:
-        return await _keep(parts, pump, store, file)
+        return await _keep(parts, request, store, file)
     except ServiceError as error:
         return Refused(filename=file.filename or "", reason=Reason(code=error.code, message=error.message))
 

@@ -38,6 +38,8 @@ class Caller:
     requests_per_minute: int | None = None
     """Its own limit, in place of those of the settings."""
     daily_tokens: int | None = None
+    label: str = ""
+    """The name in the log, such as `key 1f0c5b7a9d3e (Ann's laptop)`; empty for a caller that nobody has identified."""
 
     def may(self, *scopes: Scope) -> bool:
         """Whether the caller has one of the scopes; an admin has all, one with stores all but that of an admin."""

@@ -19,9 +19,11 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.responses import JSONResponse, Response, StreamingResponse
 
 from shared.access import answer_for
+from shared.changes import sender_of
 from shared.errors import ServiceError
 from shared.failures import Misconfigured, NewerSchema, Permanent, Transient
 from shared.logs import configure_logging, request_id
+from shared.secret import without_keys
 from shared.traces import callers_trace, trace_of
 
 log = logging.getLogger(__name__)
@@ -31,8 +33,6 @@ Handler = Callable[[Request], Awaitable[Response]]
 REQUEST_ID = "X-Request-ID"
 ERROR = "flamehaven.error"
 """Where the scope of a request says what code it was refused with."""
-SECRET = re.compile(r"(sk_live_\w{12}|sk_admin_)\w+")
-"""A key that came where none belongs, in a path: the log gets what its owner knows it by."""
 SANE_ID = re.compile(r"[A-Za-z0-9._-]{1,128}")
 
 
@@ -117,10 +117,10 @@ def _event(name: str, data: str) -> str:
 
 def _log_access(request: Request, response: Response, seconds: float) -> None:
     """One line for each request, without its query: what people ask is not for the log."""
-    path, status = quote(SECRET.sub(r"\1", request.scope["path"])), response.status_code
+    path, status = quote(without_keys(request.scope["path"])), response.status_code
     level = logging.DEBUG if path.startswith("/health") and status < 500 else logging.INFO
     details = {"method": request.method, "path": path, "status": status, "duration_ms": round(seconds * 1000, 1)}
-    log.log(level, "%s %s %d", request.method, path, status, extra=details)
+    log.log(level, "%s %s %d", request.method, path, status, extra=details | sender_of(request))
 
 
 def _understood(error: Exception) -> ServiceError:
@@ -171,7 +171,7 @@ def _from_starlette(error: HTTPException) -> ServiceError:
 
 def _id_of(request: Request) -> str:
     given = request.headers.get(REQUEST_ID, "")
-    return given if SANE_ID.fullmatch(given) and not SECRET.search(given) else str(uuid.uuid4())
+    return given if SANE_ID.fullmatch(given) and without_keys(given) == given else str(uuid.uuid4())
 
 
 @functools.lru_cache(maxsize=1)

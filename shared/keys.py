@@ -55,7 +55,14 @@ class KeyRecord(Stored):
     @property
     def caller(self) -> Caller:
         stores = None if self.stores is None else frozenset(self.stores)
-        return Caller(self.id, frozenset(self.scopes), stores, self.rate_limit_per_minute, self.daily_tokens)
+        return Caller(
+            self.id,
+            frozenset(self.scopes),
+            stores,
+            self.rate_limit_per_minute,
+            self.daily_tokens,
+            label=f"key {self.id} ({self.name})",
+        )
 
 
 class Keys:

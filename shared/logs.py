@@ -45,10 +45,12 @@ def configure_logging(settings: Settings) -> None:
 
 
 class _PlainFormatter(logging.Formatter):
-    """One line for each message, whatever names of files are in it."""
+    """One line for each message, whatever names of files are in it, followed by who sent the request."""
 
     def formatMessage(self, record: logging.LogRecord) -> str:  # noqa: N802 - logging's own name
-        return super().formatMessage(record).translate(_ESCAPES)
+        sender = [said for name in ("caller", "address") if (said := getattr(record, name, None))]
+        line = super().formatMessage(record)
+        return (f"{line} ({', '.join(sender)})" if sender else line).translate(_ESCAPES)
 
 
 _ESCAPES = {code: f"\\x{code:02x}" for code in (*range(32), *range(127, 160))}

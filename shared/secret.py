@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import time
 from pathlib import Path
 
@@ -9,6 +10,13 @@ REREAD_AFTER = 30.0
 """Seconds for which a secret file's contents are trusted: mounted secrets change without a new modification time."""
 OUTLASTS = 60.0
 """Seconds for which a secret outlasts its file: while one is replaced, it may be missing or empty for a moment."""
+
+_KEY = re.compile(r"(sk_live_\w{12}|sk_admin_)\w+")
+
+
+def without_keys(text: str) -> str:
+    """A text for the log; of each API key in it only the part stays by which its owner recognises it."""
+    return _KEY.sub(r"\1", text)
 
 
 class SecretSource:

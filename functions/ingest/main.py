@@ -6,6 +6,7 @@ import functions_framework.aio
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
+from shared.changes import log_change
 from shared.errors import ServiceError
 from shared.http import endpoint
 
@@ -45,6 +46,8 @@ async def sweep(request: Request) -> Response:
         report = await look_at_all(parts, store=asked.store)
     else:
         report = await settle_all(parts, store=asked.store, all_deletions=asked.yes)
+        if asked.yes:
+            log_change(request, "sweep with all deletions", asked.store or "every store")
     answer = SweepReport(
         objects=report.objects,
         outcomes=report.outcomes,
