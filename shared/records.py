@@ -151,9 +151,17 @@ class Records:
         finally:
             await self._answers.changed(saved.record.store)
 
-    def list(self) -> AsyncIterator[Saved]:
-        """Every record of the deployment."""
-        return read_each(self._state, self.PREFIX, self._listed)
+    async def list(self) -> AsyncIterator[Saved]:
+        """Every record of the deployment, one read after the other; `read_ahead` makes most reads unnecessary."""
+        async for info in self._state.list(self.PREFIX):
+            saved = await self._listed(info)
+            if saved is not None:
+                yield saved
+
+    async def read_ahead(self) -> None:
+        """Read all records, many at once, so that `list` need not: worth it where each read is a call to a cloud."""
+        async for _ in read_each(self._state, self.PREFIX, self._listed):
+            pass
 
     async def snapshot(self) -> Snapshot:
         """The records as they are now, to be read one by one."""

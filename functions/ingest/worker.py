@@ -121,6 +121,7 @@ async def renew(runtime: Runtime, name: str) -> None:
 async def look_at_all(runtime: Runtime, *, store: str | None = None) -> Report:
     """Say which objects (of a store) there are to see to, and change nothing. Raises DependencyFailure."""
     percent = runtime.settings.sweep_max_deletions_percent
+    await runtime.records.read_ahead()
     with holding() as holder:
         reconciler = reconciler_of(runtime, holder)
         return await preview(reconciler, runtime.stores, store=store, max_deletions_percent=percent)
@@ -132,6 +133,7 @@ async def settle_all(runtime: Runtime, *, store: str | None = None, all_deletion
     With `all_deletions` what the bucket lacks is taken out however much that is.
     """
     percent = 100 if all_deletions else runtime.settings.sweep_max_deletions_percent
+    await runtime.records.read_ahead()
     with holding() as holder:
         reconciler = reconciler_of(runtime, holder)
         report = await sweep(reconciler, runtime.stores, store=store, max_deletions_percent=percent)
