@@ -42,7 +42,9 @@ class Document(BaseModel):
     store: str
     title: str
     status: Status
-    reason: Reason | None = Field(description="Why it could not be indexed; null unless `status` is `failed`.")
+    reason: Reason | None = Field(
+        description="Why it could not be indexed (`failed`), or what the last attempt met (`pending`); else null."
+    )
     notes: list[str] = Field(description="What of its metadata could not be used, a sentence for each.")
     size: int = Field(description="Bytes.")
     mime_type: str | None
@@ -235,7 +237,7 @@ def _document(info: ObjectInfo, record: Record | None) -> Document:
         store=store_of(info.name),
         title=PurePosixPath(info.name).name,
         status=status_of(info, record),
-        reason=current.reason if current else None,
+        reason=record.why_not_indexed(info) if record else None,
         notes=list(current.notes) if current else [],
         size=info.size,
         mime_type=mime_type_of(info.name),

@@ -92,6 +92,8 @@ class Record(Stored):
     size: int | None = None
     mime_type: str | None = None
     attempts: int = 0
+    last_error: str | None = None
+    """Why the last attempt did not finish; None once one does."""
     created: datetime
     updated: datetime
     indexed: datetime | None = None
@@ -99,6 +101,18 @@ class Record(Stored):
     @property
     def store(self) -> str:
         return store_of(self.object)
+
+    def why_not_indexed(self, info: ObjectInfo) -> Reason | None:
+        """Why this version of the object is not indexed; None if it is, or if nothing has gone wrong so far."""
+        if info.is_version(self.version):
+            return self.reason
+        if self.last_error:
+            return Reason(code="RETRYING", message=f"{self.last_error} Indexing is retried automatically.")
+        if self.attempts > 1:
+            started = f"Indexing was started {self.attempts} times and has not finished yet."
+            message = f"{started} It is retried automatically; /health shows whether something blocks it."
+            return Reason(code="RETRYING", message=message)
+        return None
 
     def mentions(self, document: str) -> bool:
         """Whether this record already answers for the Gemini document."""

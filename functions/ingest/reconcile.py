@@ -24,7 +24,7 @@ from functions.ingest.acceptance import refusal
 from shared.buckets import ABSENT, Bucket, MetadataValue, ObjectInfo, ObjectNotFound, PreconditionFailed
 from shared.clock import Clock
 from shared.content import Content
-from shared.failures import Permanent, Transient
+from shared.failures import DependencyFailure, Permanent, Transient
 from shared.gemini.client import Document, DocumentState, Uploaded, UploadError
 from shared.gemini.metadata import ATTEMPT, OBJECT, document_metadata, searchable_metadata
 from shared.gemini.mime import mime_type_of
@@ -258,8 +258,8 @@ class _Held:
         except _LeaseLost:
             await self._disown()
             return Outcome.BUSY
-        except (Exception, asyncio.CancelledError):
-            await self._give_up()
+        except (Exception, asyncio.CancelledError) as error:
+            await self._give_up(str(error) if isinstance(error, DependencyFailure) else None)
             raise
 
     async def _inherit(self, listed: Listed) -> None:
@@ -422,7 +422,7 @@ class _Held:
 
     async def _commit(self, changes: dict[str, Any], info: ObjectInfo | None) -> bool:
         """Write the outcome, delete what it replaced, and give the lease back; False when there is more to do first."""
-        changes |= {"attempts": 0, "updated": self._owner.time()}
+        changes |= {"attempts": 0, "last_error": None, "updated": self._owner.time()}
         if not changes["retired"]:
             return await self._release(**changes)
         await self._write(**changes)
@@ -470,13 +470,16 @@ class _Held:
             raise _LeaseLost
         self._saved = saved
 
-    async def _give_up(self) -> None:
-        """Give the lease back after a failure, so that the next delivery need not wait for it to expire."""
+    async def _give_up(self, error: str | None) -> None:
+        """Give the lease back after a failure, so that the next delivery need not wait for it to expire.
+
+        `error` is what the document's owner is told, if the failure is one of a bucket or of Gemini.
+        """
         if self.record.lease is None:
             return
         with contextlib.suppress(Exception):
             await self._reload()  # the last write may have arrived though its answer did not
-            await self._write(lease=None, uploads=self._uploads())
+            await self._write(lease=None, uploads=self._uploads(), last_error=error)
 
 
 def _with_what_may_have_been_sent(record: Record) -> tuple[Upload, ...]:

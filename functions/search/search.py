@@ -17,6 +17,7 @@ from google.genai import types
 from functions.search.models import Citation, Retracted, SearchAnswer, SearchRequest, Source, Text, Usage
 from shared import metrics
 from shared.access import Budget, budget, caller, check_store
+from shared.buckets import ObjectInfo
 from shared.errors import ServiceError
 from shared.failures import NotThere, Permanent
 from shared.gemini.grounding import Grounded, Passage, Support, gathered, read_grounding, text_of
@@ -208,13 +209,22 @@ async def _resource(runtime: Runtime, store: str) -> str:
     folder = "" if store == DEFAULT_STORE else f"{store}/"
     async for info in runtime.documents.list(folder):
         if is_document(info.name) and store_of(info.name) == store:
-            raise ServiceError(
-                "STORE_NOT_READY",
-                f"No document of store {store!r} can be searched yet; /api/documents?store={quote(store)} says why.",
-            )
+            raise await _not_ready(runtime, store, info)
     raise ServiceError(
         "STORE_NOT_FOUND",
         f"There is no store {store!r}. Put a document into a folder of that name; /api/stores lists the stores.",
+    )
+
+
+async def _not_ready(runtime: Runtime, store: str, example: ObjectInfo) -> ServiceError:
+    """The refusal of a search of a store in which nothing is indexed, with what is known of one of its documents."""
+    saved = await runtime.records.get(example.name)
+    reason = saved and saved.record.why_not_indexed(example)
+    return ServiceError(
+        "STORE_NOT_READY",
+        f"No document of store {store!r} can be searched yet. "
+        + (f"{example.name!r}: {reason.message} " if reason else "They are still being indexed. ")
+        + f"/api/documents?store={quote(store)} shows the state of each.",
     )
 
 

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import httpx2
 
-from tests.servers import flamehaven, free_port, running, until
+from tests.servers import FLAMEHAVEN, flamehaven, free_port, running, until
 
 FILES = 12
 RATE_LIMITED = {"error": {"code": 429, "message": "Slow down.", "status": "RESOURCE_EXHAUSTED"}}
@@ -31,6 +32,31 @@ RULES: list[dict[str, Any]] = [
 ]
 
 
+KEY_REFUSED = {
+    "error": {
+        "code": 400,
+        "message": "API key not valid.",
+        "status": "INVALID_ARGUMENT",
+        "details": [{"@type": "type.googleapis.com/google.rpc.ErrorInfo", "reason": "API_KEY_INVALID"}],
+    }
+}
+
+
+@contextmanager
+def emulator_of(folder: Path) -> Iterator[str]:
+    """The address of an emulator of its own."""
+    port = free_port()
+    url, data = f"http://127.0.0.1:{port}", str(folder / "gemini")
+    command = [*FLAMEHAVEN, "emulator", "--port", str(port), "--data", data]
+    with running(command, environment={}, url=url, log=folder / "emulator.log"):
+        yield url
+
+
+def set_faults(emulator: str, rules: list[dict[str, Any]]) -> None:
+    answer = httpx2.put(f"{emulator}/emulator/faults", json={"seed": 4, "rules": rules})
+    assert answer.status_code == 200, answer.text
+
+
 def active(emulator: str) -> list[str]:
     """The objects of the searchable documents, each as often as it is there."""
     (store,) = httpx2.get(f"{emulator}/emulator/state").json()["stores"]
@@ -40,26 +66,13 @@ def active(emulator: str) -> list[str]:
 
 
 def test_every_file_is_indexed_once_whatever_goes_wrong(tmp_path: Path) -> None:
-    port = free_port()
-    emulator = f"http://127.0.0.1:{port}"
-    command = [
-        sys.executable,
-        "-m",
-        "flamehaven.cli",
-        "emulator",
-        "--port",
-        str(port),
-        "--data",
-        str(tmp_path / "gemini"),
-    ]
     folder = tmp_path / "data" / "documents" / "hr"
     folder.mkdir(parents=True)
     names = sorted(f"note-{number:02}.txt" for number in range(FILES))
     for name in names:
         (folder / name).write_text(f"The code of {name} is {name[5:7]}99.\n")
-    with running(command, environment={}, url=emulator, log=tmp_path / "emulator.log"):
-        answer = httpx2.put(f"{emulator}/emulator/faults", json={"seed": 4, "rules": RULES})
-        assert answer.status_code == 200, answer.text
+    with emulator_of(tmp_path) as emulator:
+        set_faults(emulator, RULES)
         settings = {"GEMINI_BASE_URL": emulator, "GEMINI_API_KEY": "any"}
         with flamehaven(tmp_path / "data", **settings) as client:
 
@@ -80,3 +93,24 @@ def test_every_file_is_indexed_once_whatever_goes_wrong(tmp_path: Path) -> None:
             for name in (names[0], names[-1]):
                 found = client.get("/api/search", params={"q": f"What is the code of {name}?", "store": "hr"}).json()
                 assert ("11." if name == names[0] else "99.") in found["answer"]
+
+
+def test_a_document_that_is_tried_again_and_again_says_why(tmp_path: Path) -> None:
+    with emulator_of(tmp_path) as emulator:
+        refused = {"call": "fileSearchStores.create", "fault": "answer", "status": 400, "body": KEY_REFUSED}
+        set_faults(emulator, [refused])
+        with flamehaven(tmp_path / "data", GEMINI_BASE_URL=emulator, GEMINI_API_KEY="any") as client:
+            client.put("/api/documents/hr/party.md", content="The party is on 18 July.")
+
+            def document() -> dict[str, Any]:
+                return dict(client.get("/api/documents/hr/party.md").json())
+
+            tried = until(lambda: (found := document())["attempts"] > 1 and found["reason"] and found)
+            assert (tried["status"], tried["reason"]["code"]) == ("pending", "RETRYING")
+            assert "GEMINI_API_KEY" in tried["reason"]["message"]
+            found = client.get("/api/search", params={"q": "When is the party?", "store": "hr"}).json()
+            assert found["error"] == "STORE_NOT_READY"
+            assert tried["reason"]["message"] in found["message"]
+            set_faults(emulator, [])
+            until(lambda: document()["status"] == "indexed")
+            assert (document()["reason"], document()["attempts"]) == (None, 0)

@@ -61,6 +61,7 @@ def test_a_store_of_which_nothing_can_be_searched_says_so(server: Server, data: 
     assert stores(server)["broken"]["resource"] is None
     found = ask(server, "broken", "Anything?")
     assert (found["error"], found["status_code"]) == ("STORE_NOT_READY", 409)
+    assert "Files that end in '.exe' are not indexed." in found["message"]
 
 
 def test_a_store_is_deleted_with_its_documents_only_by_force(server: Server, data: Path) -> None:
