@@ -11,6 +11,7 @@ from functools import partial
 from typing import Any
 
 from fastapi import FastAPI
+from fastapi.routing import APIRoute
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import JSONResponse, PlainTextResponse, Response
@@ -90,6 +91,7 @@ def create_app(*, watch: bool = True) -> FastAPI:
     app.add_exception_handler(Exception, _refuse)
     _add_routes(app)
     add_pages(app)
+    _add_heads(app)
     app.openapi = partial(_openapi, app)  # type: ignore[method-assign]  # FastAPI's documented way to extend it
     return app
 
@@ -175,6 +177,15 @@ def _add_routes(app: FastAPI) -> None:
     add("/health", "GET", health, gives(Health, also=503))
     app.add_api_route("/health/live", health, methods=["GET"], response_model=None, operation_id="liveness")
     app.add_api_route("/", _about, methods=["GET"], response_model=None, operation_id="about")
+
+
+def _add_heads(app: FastAPI) -> None:
+    """Take HEAD wherever GET is taken (RFC 9110, section 9.3.2); the server leaves the body out of the answer."""
+    for route in list(app.routes):
+        if isinstance(route, APIRoute) and "GET" in (route.methods or ()):
+            app.add_api_route(
+                route.path, route.endpoint, methods=["HEAD"], response_model=None, include_in_schema=False
+            )
 
 
 @endpoint

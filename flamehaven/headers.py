@@ -45,15 +45,19 @@ class SecurityHeaders:
 
         async def send_with_headers(message: Message) -> None:
             if message["type"] == "http.response.start":
-                headers = MutableHeaders(scope=message)
-                for name, value in ALWAYS.items():
-                    headers.setdefault(name, value)
-                is_page = headers.get("content-type", "").startswith("text/html")
-                headers.setdefault("Content-Security-Policy", PAGE if is_page else NOTHING)
-                headers.setdefault("Cache-Control", "no-store")
+                add_security(MutableHeaders(scope=message))
             await send(message)
 
         await self._app(scope, receive, send_with_headers)
+
+
+def add_security(headers: MutableHeaders) -> None:
+    """Add the headers that an answer has not set itself."""
+    for name, value in ALWAYS.items():
+        headers.setdefault(name, value)
+    is_page = headers.get("content-type", "").startswith("text/html")
+    headers.setdefault("Content-Security-Policy", PAGE if is_page else NOTHING)
+    headers.setdefault("Cache-Control", "no-store")
 
 
 def other_origins(app: ASGIApp, origins: str) -> ASGIApp:
@@ -67,7 +71,7 @@ def other_origins(app: ASGIApp, origins: str) -> ASGIApp:
     return CORSMiddleware(
         app,
         allow_origins=allowed,
-        allow_methods=["GET", "POST", "PUT", "DELETE"],
+        allow_methods=["GET", "HEAD", "POST", "PUT", "DELETE"],
         allow_headers=["Authorization", "Content-Type", "Prefer", "X-API-Key", "X-Request-ID"],
         expose_headers=EXPOSED,
         max_age=600,

@@ -43,7 +43,7 @@ async def search(request: Request) -> Response:
     elif request.method in ("GET", "HEAD"):
         asked = read_query(request, SearchRequest)
     else:
-        raise ServiceError("METHOD_NOT_ALLOWED", "Ask with GET or POST.", headers={"Allow": "GET, POST"})
+        raise ServiceError("METHOD_NOT_ALLOWED", "Ask with GET or POST.", headers={"Allow": "GET, HEAD, POST"})
     prepared = await prepare(parts, asked, request_id.get() or "")
     cached = metrics.CACHE_HITS if prepared.kept else metrics.CACHE_MISSES
     cached.add("search")
