@@ -15,7 +15,6 @@ from starlette.responses import JSONResponse, Response
 from flamehaven.intake import (
     accepted,
     applied,
-    content_length,
     document_url,
     keep,
     keep_metadata,
@@ -23,6 +22,7 @@ from flamehaven.intake import (
 )
 from functions.ingest.worker import renew
 from shared.access import caller, check_store
+from shared.bodies import body, declared_length
 from shared.buckets import MetadataValue, ObjectInfo
 from shared.changes import log_change
 from shared.errors import ServiceError
@@ -63,7 +63,9 @@ class DocumentQuery(BaseModel):
     store: str | None = Field(None, max_length=255, description="Only documents of this store.")
     prefix: str | None = Field(None, max_length=1024, description="Only documents whose names start so.")
     status: Literal["pending", "indexed", "failed"] | None = Field(None, description="Only documents of this status.")
-    type: str | None = Field(None, max_length=20, description="Only documents with this extension, such as `pdf`.")
+    type: str | None = Field(
+        None, max_length=20, examples=["pdf"], description="Only documents with this extension, such as `pdf`."
+    )
     page_size: int = Field(100, ge=1, le=1000)
     page_token: str | None = Field(None, max_length=1024, description="`next_page_token` of the page before.")
 
@@ -114,11 +116,10 @@ async def put_document(request: Request) -> Response:
     parts, pump, name = await runtime(), request.app.state.pump, _name(request)
     wait = None
     if name.endswith(METADATA_SUFFIX):
-        info = await keep_metadata(parts, pump, name, request.stream())
+        info = await keep_metadata(parts, pump, name, body(request))
     else:
         wait = seconds_to_wait(request)
-        size = content_length(request) if "content-length" in request.headers else None
-        info = await keep(parts, pump, name, request.stream(), size=size)
+        info = await keep(parts, pump, name, body(request), size=declared_length(request))
     log_change(request, "document uploaded", info.name)
     answer = await accepted(parts, info, wait=wait)
     headers = {"Location": answer.status_url, **applied(wait)}

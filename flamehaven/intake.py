@@ -59,12 +59,6 @@ def applied(waited: int | None) -> dict[str, str]:
     return {} if waited is None else {"Preference-Applied": f"wait={waited}"}
 
 
-def content_length(request: Request) -> int:
-    """The bytes that a request's body is said to have; 0 where nothing is said."""
-    declared = request.headers.get("content-length", "")
-    return int(declared) if declared.isdecimal() else 0
-
-
 def largest_file(parts: Runtime) -> int:
     """The largest document that is taken, in bytes."""
     return min(parts.settings.max_file_bytes, GEMINI_MAX_BYTES)

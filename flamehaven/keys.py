@@ -24,7 +24,7 @@ class KeyRequest(BaseModel):
 
     model_config = ConfigDict(extra="forbid", str_strip_whitespace=True)
 
-    name: str = Field(min_length=1, max_length=100, description="Whose it is, or what for.")
+    name: str = Field(min_length=1, max_length=100, examples=["Ann"], description="Whose it is, or what for.")
     scopes: list[Scope] = Field(
         default_factory=lambda: [Scope.SEARCH],
         validation_alias=AliasChoices("scopes", "permissions"),
@@ -33,7 +33,11 @@ class KeyRequest(BaseModel):
         description="What it may do.",
     )
     stores: list[str] | None = Field(
-        None, min_length=1, max_length=100, description="The stores that exist for it; null for all."
+        None,
+        min_length=1,
+        max_length=100,
+        examples=[["hr"]],
+        description="The stores that exist for it; null for all.",
     )
     expires_in_days: int | None = Field(None, ge=1, le=3650, description="Null for never.")
     rate_limit_per_minute: int | None = Field(

@@ -52,7 +52,7 @@ class StoreRequest(BaseModel):
 
     model_config = ConfigDict(extra="forbid")
 
-    name: str = Field(min_length=1, max_length=255)
+    name: str = Field(min_length=1, max_length=255, examples=["plans"], description="The name of the new store.")
 
 
 class StoreMade(BaseModel):

@@ -10,12 +10,14 @@ from typing import Literal
 from pydantic import BaseModel, Field
 from python_multipart.exceptions import FormParserError
 from starlette.datastructures import FormData, UploadFile
-from starlette.formparsers import MultiPartException, MultiPartParser
+from starlette.formparsers import MultiPartException
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
-from flamehaven.intake import Accepted, accepted, applied, content_length, keep, largest_file, seconds_to_wait
+from flamehaven.forms import FormParser
+from flamehaven.intake import Accepted, accepted, applied, keep, largest_file, seconds_to_wait
 from shared.access import check_store
+from shared.bodies import body, declared_length
 from shared.buckets import ObjectInfo
 from shared.changes import log_change
 from shared.errors import ServiceError
@@ -28,6 +30,8 @@ from shared.runtime import Runtime, runtime
 
 MAX_FORM_OVERHEAD = 64 << 10
 """Bytes of a multipart body that are no file."""
+MAX_FIELD = 16 << 10
+"""Bytes of a field that is no file: it is a name."""
 MAX_FILES = 100
 MAX_LARGEST = 10
 """How many files of the largest size one body may hold."""
@@ -133,11 +137,13 @@ async def _form(request: Request, parts: Runtime, *, largest: int, max_files: in
     """The form in a request's body, whose files lie on disk. Raises ServiceError as soon as it is too large."""
     limit = largest * largest_file(parts) + MAX_FORM_OVERHEAD
     try:
-        if content_length(request) > limit:
+        if (declared_length(request) or 0) > limit:
             raise _TooLarge("")
         if not request.headers.get("content-type", "").startswith("multipart/form-data"):
             raise ServiceError("VALIDATION_ERROR", "Send a form: the body must be multipart/form-data.")
-        parser = MultiPartParser(request.headers, _limited(request, limit), max_files=max_files, max_fields=10)
+        parser = FormParser(
+            request.headers, _limited(request, limit), max_files=max_files, max_fields=10, max_part_size=MAX_FIELD
+        )
         form = await parser.parse()
     except _TooLarge:
         raise ServiceError(
@@ -155,7 +161,7 @@ async def _form(request: Request, parts: Runtime, *, largest: int, max_files: in
 
 async def _limited(request: Request, limit: int) -> AsyncGenerator[bytes, None]:
     taken = 0
-    async for part in request.stream():
+    async for part in body(request):
         taken += len(part)
         if taken > limit:
             raise _TooLarge("")

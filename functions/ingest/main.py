@@ -60,9 +60,11 @@ async def sweep(request: Request) -> Response:
 
 
 async def _body(request: Request) -> bytes:
-    body = bytearray()
-    async for part in request.stream():
-        body += part
-        if len(body) > MAX_EVENT_BYTES:
-            raise ServiceError("INVALID_EVENT", f"An event has at most {MAX_EVENT_BYTES} bytes.")
-    return bytes(body)
+    from shared.bodies import body
+
+    data = bytearray()
+    async for part in body(request):
+        data += part
+        if len(data) > MAX_EVENT_BYTES:
+            raise ServiceError("INVALID_EVENT", f"An event has at most {MAX_EVENT_BYTES:,} bytes. Send one at a time.")
+    return bytes(data)

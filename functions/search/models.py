@@ -28,22 +28,32 @@ class SearchRequest(BaseModel):
         validation_alias=AliasChoices("query", "q"),
         max_length=1000,
         description="The question, up to 1,000 characters.",
+        examples=["How much may a hotel cost?"],
         json_schema_extra={"minLength": 1, "pattern": r"\S"},
     )
     store: str | None = Field(
         None,
         validation_alias=AliasChoices("store", "store_name"),
         max_length=255,
+        examples=["hr"],
         description=f"The store to search; `{DEFAULT_STORE}` where neither this nor `stores` is given.",
     )
     stores: Annotated[list[str], BeforeValidator(_as_list)] = Field(
-        default_factory=list, max_length=MAX_STORES, description=f"Up to {MAX_STORES} stores to search together."
+        default_factory=list,
+        max_length=MAX_STORES,
+        examples=[["hr", "it"]],
+        description=f"Up to {MAX_STORES} stores to search together.",
     )
-    model: str | None = Field(None, max_length=100, pattern=MODEL_NAME, description="The model that answers.")
+    model: str | None = Field(
+        None, max_length=100, pattern=MODEL_NAME, examples=["gemini-3.8-flash"], description="The model that answers."
+    )
     max_tokens: int | None = Field(None, ge=1, le=8192, description="The longest answer, in tokens.")
     temperature: float | None = Field(None, ge=0, le=2, description="How freely the model words its answer.")
     metadata_filter: str | None = Field(
-        None, max_length=2000, description='Which documents to look at, for example `type = "pdf"` (AIP-160).'
+        None,
+        max_length=2000,
+        examples=['type = "pdf"'],
+        description='Which documents to look at, for example `type = "pdf"` (AIP-160).',
     )
 
     stream: bool = Field(

@@ -5,8 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from contextlib import closing, contextmanager
 from datetime import UTC, datetime
-from email.errors import HeaderParseError
-from email.header import decode_header, make_header
 from typing import IO, Any
 
 import boto3
@@ -23,6 +21,7 @@ from botocore.exceptions import (
 
 from shared.buckets import ABSENT, MetadataValue, ObjectInfo, ObjectNotFound, PreconditionFailed, Unreadable
 from shared.buckets.cloud import CONNECT_TIMEOUT, PART, READ_TIMEOUT, THREADS, CloudBucket, Page, Sink
+from shared.encoded_words import decoded
 from shared.failures import Misconfigured, Transient
 
 CONFIG = Config(
@@ -177,13 +176,4 @@ def _code(error: ClientError) -> str:
 
 def _metadata(given: Mapping[str, str]) -> dict[str, MetadataValue]:
     """User metadata; S3 writes what is not ASCII as RFC 2047 has it ("Working with object metadata")."""
-    return {key: _decoded(value) for key, value in given.items()}
-
-
-def _decoded(value: str) -> str:
-    try:
-        text = str(make_header(decode_header(value))) if "=?" in value else value
-        text.encode()  # some of Python's charsets decode to lone surrogates, which are no text
-    except (HeaderParseError, LookupError, UnicodeError):
-        return value
-    return text
+    return {key: decoded(value) for key, value in given.items()}
