@@ -1,6 +1,9 @@
-# The server in one container: docker build -t flamehaven-filesearch .
+# The server in one container, for linux/amd64 and linux/arm64: docker build -t flamehaven-filesearch .
 FROM docker.io/library/python:3.12-slim AS build
 WORKDIR /src
+# wordllama has no wheel for arm64 Linux: there its source distribution is compiled.
+# hadolint ignore=DL3008
+RUN if [ "$(uname -m)" = aarch64 ]; then apt-get update && apt-get install --yes --no-install-recommends g++ && rm -rf /var/lib/apt/lists/*; fi
 COPY requirements/ requirements/
 RUN python -m venv /app/.venv \
  && /app/.venv/bin/pip install --no-cache-dir --disable-pip-version-check --require-hashes \
