@@ -26,6 +26,7 @@ from shared.bodies import body, declared_length
 from shared.buckets import MetadataValue, ObjectInfo
 from shared.changes import log_change
 from shared.errors import ServiceError
+from shared.gemini.metadata import searchable_metadata
 from shared.gemini.mime import mime_type_of, suffix_of
 from shared.http import endpoint
 from shared.logs import request_id
@@ -232,14 +233,13 @@ async def _existing(parts: Runtime, request: Request) -> ObjectInfo:
 
 
 def _document(info: ObjectInfo, record: Record | None) -> Document:
-    current = record if record is not None and info.is_version(record.version) else None
     return Document(
         object=info.name,
         store=store_of(info.name),
         title=PurePosixPath(info.name).name,
         status=status_of(info, record),
         reason=record.why_not_indexed(info) if record else None,
-        notes=list(current.notes) if current else [],
+        notes=list(searchable_metadata(info)[1]),
         size=info.size,
         mime_type=mime_type_of(info.name),
         metadata=dict(info.metadata),

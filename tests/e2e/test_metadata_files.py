@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from tests.servers import Server, flamehaven, until
+from tests.servers import Server, flamehaven, free_port, until
 
 QUESTION = "How long is parental leave?"
 TEXT = "Parental leave is 26 weeks."
@@ -94,6 +94,18 @@ def test_what_does_not_fit_is_said_and_the_rest_is_used(server: Server, data: Pa
     for key in ("flamehaven_object", "two words", "empty", "nested", "nothing", "long", "key14", "key19"):
         assert [note for note in notes if f"Metadata '{key}'" in note], key
     assert len(notes) == 12
+
+
+def test_what_does_not_fit_is_said_before_the_document_is_indexed(tmp_path: Path) -> None:
+    write(tmp_path, "limits/leave.md.metadata.json", '{"team": "hr", "two words": "x"}')
+    write(tmp_path, "limits/leave.md", TEXT)
+    nowhere = f"http://127.0.0.1:{free_port()}"
+    with flamehaven(tmp_path, GEMINI_BASE_URL=nowhere, GEMINI_API_KEY="any") as client:
+        (listed,) = client.get("/api/documents").json()["documents"]
+        assert listed == document(client, "limits/leave.md")
+        assert (listed["status"], listed["metadata"]) == ("pending", {"team": "hr", "two words": "x"})
+        (note,) = listed["notes"]
+        assert "Metadata 'two words'" in note
 
 
 @pytest.mark.parametrize(
