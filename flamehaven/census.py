@@ -7,6 +7,7 @@ import contextlib
 import hashlib
 import logging
 import time
+from collections.abc import Mapping
 from datetime import UTC, datetime
 
 from flamehaven.documents import status_of
@@ -27,19 +28,24 @@ SHARE = 20
 
 async def keep_looking(parts: Runtime) -> None:
     """Look until cancelled."""
+    waiting: dict[tuple[str, str], datetime] = {}
     while True:
         started = time.monotonic()
         try:
-            await look(parts)
+            waiting = await look(parts, waiting)
         except (DependencyFailure, OSError) as error:
             log.warning("What waits could not be counted: %s", error)
         await asyncio.sleep(max(EVERY, SHARE * (time.monotonic() - started)))
 
 
-async def look(parts: Runtime) -> None:
-    """Set the metrics that need a look at every document. Raises DependencyFailure."""
+async def look(parts: Runtime, before: Mapping[tuple[str, str], datetime]) -> dict[tuple[str, str], datetime]:
+    """Set the metrics that need a look at every document. Raises DependencyFailure.
+
+    Returns since when each version of an object that is not indexed waits, which the next look takes as `before`: a
+    file that is copied here with its old time of change waits only from the first look on.
+    """
     record_of, now = await parts.records.snapshot(), datetime.now(UTC)
-    stores, waiting, failed = set[str](), list[float](), 0
+    stores, waiting, failed = set[str](), dict[tuple[str, str], datetime](), 0
     async for info in parts.documents.list():
         if not is_document(info.name):
             continue
@@ -47,13 +53,15 @@ async def look(parts: Runtime) -> None:
         status = status_of(info, await record_of(info.name))
         failed += status is Status.FAILED
         if status is Status.PENDING:
-            waiting.append((now - info.updated).total_seconds())
+            version = (info.name, info.generation)
+            waiting[version] = before.get(version, now)
     metrics.STORES.set(len(stores))
     metrics.FAILED.set(failed)
     metrics.PENDING.set(len(waiting))
-    metrics.OLDEST_PENDING.set(max(0.0, *waiting) if waiting else 0.0)
+    metrics.OLDEST_PENDING.set((now - min(waiting.values(), default=now)).total_seconds())
     if not parts.settings.embedded:
         metrics.GEMINI_KEY_AGE.set((now - await first_used(parts)).total_seconds())
+    return waiting
 
 
 async def first_used(parts: Runtime) -> datetime:

@@ -60,6 +60,7 @@ class Deliveries:
         self._settle = settle
         self._trouble = trouble
         self._holding = 0
+        metrics.DEAD_LETTERS.add(amount=0)  # Prometheus sees no increase from nothing to 1
 
     async def see_to(self, delivery: Delivery) -> None:
         """Settle one message; when cancelled, give it back."""

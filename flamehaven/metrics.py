@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import tempfile
+import threading
 from typing import TYPE_CHECKING, Any
 
 from shared.logs import SERVICE, product_version
@@ -37,7 +38,7 @@ def count() -> None:
     """Begin to count, in this process."""
     for metric in METRICS:
         if metric.sink is None:
-            metric.sink = _sink(metric)
+            metric.sink = _Sink(metric)
     APP_INFO.set(1, product_version(), SERVICE, "fastapi")
 
 
@@ -67,10 +68,15 @@ def total(name: str) -> float:
 
 
 class _Sink:
-    """A metric of prometheus_client; it raises AttributeError for what its kind cannot do."""
+    """A metric of prometheus_client, made when it gets its first value; AttributeError for what its kind cannot do.
 
-    def __init__(self, metric: Any) -> None:
+    prometheus_client gives a metric without labels the value 0 as soon as it is made, which would tell of parts that
+    are not configured.
+    """
+
+    def __init__(self, metric: Metric) -> None:
         self._metric = metric
+        self._made: Any = None
 
     def add(self, labels: tuple[str, ...], amount: float) -> None:
         self._of(labels).inc(amount)
@@ -82,14 +88,19 @@ class _Sink:
         self._of(labels).observe(value)
 
     def _of(self, labels: tuple[str, ...]) -> Any:
-        return self._metric.labels(*labels) if labels else self._metric
+        with _making:
+            self._made = self._made or _make(self._metric)
+        return self._made.labels(*labels) if labels else self._made
 
 
-def _sink(metric: Metric) -> _Sink:
+_making = threading.Lock()
+
+
+def _make(metric: Metric) -> Any:
     from prometheus_client import Counter, Gauge, Histogram
 
     if metric.kind is Kind.COUNTER:
-        return _Sink(Counter(metric.name, metric.help, metric.labels))
+        return Counter(metric.name, metric.help, metric.labels)
     if metric.kind is Kind.HISTOGRAM:
-        return _Sink(Histogram(metric.name, metric.help, metric.labels, buckets=metric.buckets))
-    return _Sink(Gauge(metric.name, metric.help, metric.labels, multiprocess_mode=metric.kind.value))
+        return Histogram(metric.name, metric.help, metric.labels, buckets=metric.buckets)
+    return Gauge(metric.name, metric.help, metric.labels, multiprocess_mode=metric.kind.value)

@@ -138,8 +138,9 @@ async def _look(parts: Runtime) -> System:
     counted.CPU.set(system.cpu_percent)
     counted.MEMORY.set(system.memory_percent)
     counted.DISK.set(system.disk_percent)
-    for part in ("ingest", "events"):
-        counted.WORK_STOPPED.set(float(part in parts.trouble), part)
+    if parts.settings.events_url:
+        for part in ("ingest", "events"):
+            counted.WORK_STOPPED.set(float(part in parts.trouble), part)
     if parts.redis:
         counted.REDIS_UP.set(float(not await parts.redis.look()))
     return system

@@ -45,8 +45,9 @@ async def search(request: Request) -> Response:
     else:
         raise ServiceError("METHOD_NOT_ALLOWED", "Ask with GET or POST.", headers={"Allow": "GET, HEAD, POST"})
     prepared = await prepare(parts, asked, request_id.get() or "")
-    cached = metrics.CACHE_HITS if prepared.kept else metrics.CACHE_MISSES
-    cached.add("search")
+    if prepared.mark is not None:
+        cached = metrics.CACHE_HITS if prepared.kept else metrics.CACHE_MISSES
+        cached.add("search")
     if asked.stream or "text/event-stream" in request.headers.get("accept", ""):
         response = await event_stream(request, _events(parts, prepared))
         status = CacheStatus.HIT if prepared.kept else CacheStatus.MISS

@@ -197,8 +197,9 @@ def _count_tokens(answer: SearchAnswer, settings: Settings) -> None:
     for kind, tokens in kinds.items():
         metrics.GEMINI_TOKENS.add(kind, model, amount=tokens)
     read, written = kinds["prompt"] + kinds["retrieved"], kinds["answer"] + kinds["thinking"]
-    cost = (read * settings.gemini_input_price + written * settings.gemini_output_price) / 1_000_000
-    metrics.GEMINI_COST.add(model, amount=cost)
+    if settings.gemini_input_price or settings.gemini_output_price:
+        cost = (read * settings.gemini_input_price + written * settings.gemini_output_price) / 1_000_000
+        metrics.GEMINI_COST.add(model, amount=cost)
 
 
 async def _resource(runtime: Runtime, store: str) -> str:
