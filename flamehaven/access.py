@@ -17,7 +17,8 @@ from typing import TYPE_CHECKING, Protocol
 from starlette.requests import Request
 from starlette.responses import Response
 
-from flamehaven.limits import Kind, Limits, address_of
+from flamehaven.addresses import address_of
+from flamehaven.limits import Kind, Limits
 from flamehaven.proxies import peer_of
 from shared.access import ANYBODY, Caller, Scope, key_of, let_in, not_allowed, not_known
 from shared.errors import ServiceError

@@ -7,7 +7,6 @@ Sources: RFC 9110, section 10.2.3 (Retry-After); draft-ietf-httpapi-ratelimit-he
 from __future__ import annotations
 
 import contextlib
-import ipaddress
 import math
 import time
 from collections.abc import Awaitable, Callable
@@ -110,15 +109,6 @@ class TokenBudget:
     async def spend(self, tokens: int) -> None:
         if tokens:
             await self._limits._counted(lambda counters: counters.tokens.hit(self._tokens, self._caller, cost=tokens))
-
-
-def address_of(host: str) -> str:
-    """Who is counted as one where there is no key: an IPv4 address, or the /64 that an IPv6 network gives to one."""
-    try:
-        address = ipaddress.ip_address(host)
-    except ValueError:
-        return "elsewhere"
-    return str(address if address.version == 4 else ipaddress.ip_network((address, 64), strict=False))
 
 
 def open_limits(parts: Runtime) -> Limits:

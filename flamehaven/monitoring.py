@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ipaddress
 import time
 
 import psutil
@@ -11,6 +10,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
 from flamehaven import metrics
+from flamehaven.addresses import is_in
 from flamehaven.proxies import peer_of
 from functions.health.readiness import readiness
 from shared import metrics as counted
@@ -111,21 +111,12 @@ async def _check(request: Request, parts: Runtime) -> None:
             "RESOURCE_NOT_FOUND", "Nothing is counted here; FLAMEHAVEN_METRICS_ENABLED=1 in the server's settings does."
         )
     forwarded = any(name in request.headers for name in FORWARDING)
-    if not forwarded and _is_internal(peer_of(request), parts.settings.internal_networks):
+    if not forwarded and is_in(peer_of(request), parts.settings.internal_networks):
         return
     who = await request.app.state.door.caller(request)
     let_in(request, who)
     if not who.may() or who.stores is not None:
         raise ServiceError("PERMISSION_DENIED", "Metrics are for admins, and for INTERNAL_NETWORKS.")
-
-
-def _is_internal(host: str, networks: str) -> bool:
-    try:
-        address = ipaddress.ip_address(host)
-    except ValueError:
-        return False
-    named = [ipaddress.ip_network(part.strip(), strict=False) for part in networks.split(",") if part.strip()]
-    return any(address in network for network in named)
 
 
 async def _look(parts: Runtime) -> System:

@@ -13,7 +13,6 @@ import os
 import signal
 import socket
 import sys
-import uuid
 from contextlib import suppress
 from types import FrameType
 from typing import Any
@@ -23,17 +22,13 @@ import uvicorn
 from gunicorn.app.base import BaseApplication
 from gunicorn.config import Config
 from gunicorn.glogging import Logger
-from starlette.responses import JSONResponse, Response
 from uvicorn.protocols.http.flow_control import CLOSE_HEADER
-from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol, RequestResponseCycle
 from uvicorn_worker import UvicornWorker
 
-from flamehaven.headers import add_security
+from flamehaven.addresses import is_in
+from flamehaven.heads import LimitedHeads
 from flamehaven.metrics import forget_process, share_between_processes
-from shared.errors import ServiceError
-from shared.http import REQUEST_ID
-from shared.logs import request_id
-from shared.settings import Settings
+from shared.settings import Settings, settings
 
 log = logging.getLogger(__name__)
 
@@ -54,11 +49,10 @@ BOOT_FAILED = 3
 ASCII = "".join(map(chr, range(128)))
 
 
-class Connection(HttpToolsProtocol):
+class Connection(LimitedHeads):
     """A connection that outlives the beginning of a stop until its next answer, or until it is idle as always.
 
-    It also takes addresses with unescaped characters, as `curl '...?q=Büro'` sends them, and answers what is no valid
-    HTTP request in the common error shape.
+    It also takes addresses with unescaped characters, as `curl '...?q=Büro'` sends them.
     """
 
     _in_request_line = True
@@ -75,17 +69,8 @@ class Connection(HttpToolsProtocol):
         super().on_message_complete()
         self._in_request_line = True
 
-    def send_400_response(self, msg: str) -> None:
-        cycle: RequestResponseCycle | None = self.cycle  # uvicorn's own annotation leaves the None out
-        if cycle and cycle.response_started and not cycle.response_complete:
-            self.transport.close()  # a second answer would be read as part of the first
-            return
-        answer = not_http()
-        head = [(name.encode(), value.encode()) for name, value in answer.headers.items()]
-        lines = [STATUS_LINE[answer.status_code]]
-        lines += [name + b": " + value + b"\r\n" for name, value in [*self.server_state.default_headers, *head]]
-        self.transport.write(b"".join([*lines, b"connection: close\r\n\r\n", bytes(answer.body)]))
-        self.transport.close()
+    def trusts(self, host: str) -> bool:
+        return is_in(host, settings().trusted_proxies)
 
     def shutdown(self) -> None:
         if self.cycle is not None:
@@ -94,22 +79,6 @@ class Connection(HttpToolsProtocol):
             self.timeout_keep_alive_task = self.loop.call_later(
                 self.timeout_keep_alive, self.timeout_keep_alive_handler
             )
-
-
-def not_http() -> Response:
-    """The answer to what is no valid HTTP request."""
-    problem = ServiceError(
-        "BAD_REQUEST",
-        "This is not a valid HTTP request. Check its first line and its headers; in the address, write characters such "
-        "as spaces as %20.",
-    )
-    serving = str(uuid.uuid4())
-    token = request_id.set(serving)
-    log.warning("A request was refused with 400: it is not valid HTTP.")
-    request_id.reset(token)
-    answer = JSONResponse(problem.body(serving), status_code=problem.status, headers={REQUEST_ID: serving})
-    add_security(answer.headers)
-    return answer
 
 
 class Server(uvicorn.Server):

@@ -73,6 +73,7 @@ def emulator(
     from file_search_emulator.app import create_app
     from file_search_emulator.faults import RulesError, read_rules
     from file_search_emulator.seed import SeedError
+    from flamehaven.heads import LimitedHeads
 
     with ExitStack() as stack:
         if data is None:
@@ -87,4 +88,12 @@ def emulator(
             typer.echo(f"flamehaven: {error}", err=True)
             raise typer.Exit(2) from None
         typer.echo(f"Gemini File Search emulator: GEMINI_BASE_URL=http://{host}:{port}")
-        uvicorn.run(app, host=host, port=port, log_level="warning", server_header=False, timeout_graceful_shutdown=10)
+        uvicorn.run(
+            app,
+            host=host,
+            port=port,
+            http=LimitedHeads,
+            log_level="warning",
+            server_header=False,
+            timeout_graceful_shutdown=10,
+        )

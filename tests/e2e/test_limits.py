@@ -13,7 +13,7 @@ from typing import Any
 import httpx2
 import pytest
 
-from flamehaven.limits import address_of
+from flamehaven.addresses import address_of
 from tests.servers import Server, flamehaven, until
 
 ADMIN = {"Authorization": "Bearer sk_admin_of_the_limits_test"}
