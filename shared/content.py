@@ -53,7 +53,10 @@ async def _copy(reader: ObjectReader, file: IO[bytes], max_bytes: int) -> str:
     async for chunk in reader:
         size += len(chunk)
         if size > max_bytes:
-            raise Permanent("FILE_SIZE_EXCEEDED", f"The file is larger than {max_bytes} bytes.")
+            raise Permanent(
+                "FILE_SIZE_EXCEEDED",
+                f"The file is larger than {max_bytes:,} bytes. Split it, or raise MAX_FILE_SIZE_MB.",
+            )
         digest.update(chunk)
         await asyncio.to_thread(file.write, chunk)
     return digest.hexdigest()

@@ -26,6 +26,7 @@ from shared.buckets import (
     Unreadable,
 )
 from shared.buckets.metadata_file import MAX_BYTES, parse_metadata
+from shared.encodings import UnknownEncoding
 from shared.failures import Misconfigured, Transient
 from shared.names import MAX_NAME_BYTES, METADATA_SUFFIX, described_by, name_problem
 
@@ -49,6 +50,19 @@ class Sink(Protocol):
     """Where a download is written to."""
 
     def write(self, data: bytes, /) -> int: ...
+
+
+def unknown_encoding(error: UnknownEncoding) -> Unreadable:
+    """The refusal of an object whose Content-Encoding is not undone here."""
+    return Unreadable(
+        f"The object is stored with Content-Encoding {str(error)!r}, which is not understood here. Store it as it is, "
+        "or compressed with gzip."
+    )
+
+
+def not_gzip(error: Exception) -> Unreadable:
+    """The refusal of an object that says wrongly that it is gzip."""
+    return Unreadable(f"The object's Content-Encoding is gzip, and its content is not: {error}. Store it again.")
 
 
 class CloudBucket(ABC):

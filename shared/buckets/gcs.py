@@ -19,7 +19,17 @@ from google.cloud.storage.exceptions import DataCorruption
 from google.cloud.storage.retry import DEFAULT_RETRY
 
 from shared.buckets import MetadataValue, ObjectInfo, ObjectNotFound, PreconditionFailed, Unreadable
-from shared.buckets.cloud import CONNECT_TIMEOUT, READ_TIMEOUT, THREADS, CloudBucket, Page, Sink
+from shared.buckets.cloud import (
+    CONNECT_TIMEOUT,
+    READ_TIMEOUT,
+    THREADS,
+    CloudBucket,
+    Page,
+    Sink,
+    not_gzip,
+    unknown_encoding,
+)
+from shared.encodings import UnknownEncoding, is_gzip
 from shared.failures import Misconfigured, Transient
 
 os.environ.setdefault("DISABLE_GCS_PYTHON_CLIENT_OTEL_BUCKET_METADATA", "true")
@@ -86,7 +96,17 @@ class CloudStorageBucket(CloudBucket):
             if "customer-supplied encryption key" not in str(error):
                 raise
             raise Unreadable("The object can only be read with the key of who encrypted it.") from error
+        except (requests.exceptions.ContentDecodingError, DataCorruption) as error:
+            self._check_encoding(name, error)
+            raise
+        _is_gzip(blob.content_encoding)
         return str(blob.generation)
+
+    def _check_encoding(self, name: str, error: Exception) -> None:
+        """Raise Unreadable where a download failed because of how the object is encoded: the client undoes gzip."""
+        blob = self._objects.get_blob(self._key(name), timeout=TIMEOUT, retry=RETRY)
+        if blob and _is_gzip(blob.content_encoding) and isinstance(error, requests.exceptions.ContentDecodingError):
+            raise not_gzip(error) from error
 
     def _upload(self, name: str, file: IO[bytes], size: int, if_generation: str | None) -> ObjectInfo:
         blob = self._objects.blob(self._key(name))
@@ -143,6 +163,13 @@ class CloudStorageBucket(CloudBucket):
             if isinstance(error.__cause__, UnsupportedOperation):  # of a reader, around which the client puts its own
                 raise Transient("A download broke off.") from error
             raise
+
+
+def _is_gzip(content_encoding: str | None) -> bool:
+    try:
+        return is_gzip(content_encoding or "")
+    except UnknownEncoding as error:
+        raise unknown_encoding(error) from error
 
 
 def _searchable(metadata: Mapping[str, Any]) -> dict[str, MetadataValue]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import closing, contextmanager
 from datetime import UTC, datetime
 from typing import IO, Any
@@ -20,8 +20,19 @@ from botocore.exceptions import (
 )
 
 from shared.buckets import ABSENT, MetadataValue, ObjectInfo, ObjectNotFound, PreconditionFailed, Unreadable
-from shared.buckets.cloud import CONNECT_TIMEOUT, PART, READ_TIMEOUT, THREADS, CloudBucket, Page, Sink
+from shared.buckets.cloud import (
+    CONNECT_TIMEOUT,
+    PART,
+    READ_TIMEOUT,
+    THREADS,
+    CloudBucket,
+    Page,
+    Sink,
+    not_gzip,
+    unknown_encoding,
+)
 from shared.encoded_words import decoded
+from shared.encodings import Gunzip, NotGzip, UnknownEncoding, is_gzip
 from shared.failures import Misconfigured, Transient
 
 CONFIG = Config(
@@ -91,7 +102,7 @@ class S3Bucket(CloudBucket):
                 ) from error
             raise
         with closing(found["Body"]) as body:
-            for part in body.iter_chunks(PART):
+            for part in _unpacked(body.iter_chunks(PART), found.get("ContentEncoding", "")):
                 sink.write(part)
         return _generation(found)
 
@@ -158,6 +169,20 @@ class S3Bucket(CloudBucket):
             raise Transient(f"The connection to S3 failed ({type(error).__name__}).") from error
         except BotoCoreError as error:
             raise Misconfigured(f"S3 cannot be reached: {error}") from error
+
+
+def _unpacked(parts: Iterable[bytes], content_encoding: str) -> Iterator[bytes]:
+    """The content that its writer meant. Raises Unreadable where it cannot be told."""
+    try:
+        unpacking = Gunzip() if is_gzip(content_encoding) else None
+        for part in parts:
+            yield from unpacking.feed(part) if unpacking else (part,)
+        if unpacking:
+            unpacking.end()
+    except UnknownEncoding as error:
+        raise unknown_encoding(error) from error
+    except NotGzip as error:
+        raise not_gzip(error) from error
 
 
 def _condition(if_generation: str | None) -> dict[str, str]:

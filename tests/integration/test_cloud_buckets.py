@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import gc
+import gzip
 import json
+import zlib
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
@@ -30,7 +32,9 @@ from shared.buckets import (
     gcs,
     s3,
 )
-from shared.failures import DependencyFailure, Misconfigured, Transient
+from shared.content import fetch
+from shared.encoded_words import decoded
+from shared.failures import DependencyFailure, Misconfigured, Permanent, Transient
 from shared.names import MAX_NAME_BYTES, METADATA_SUFFIX
 from shared.runtime import open_bucket
 from tests import clouds
@@ -85,6 +89,15 @@ class Service:
             blob.upload_from_string(data)
         else:
             self.server.s3().put_object(Bucket=bucket, Key=key, Body=data, Metadata=dict(metadata))
+
+    def write_encoded(self, bucket: str, key: str, data: bytes, encoding: str) -> None:
+        """Write an object with a Content-Encoding."""
+        if isinstance(self.server, clouds.Gcs):
+            blob = self.server.client.bucket(bucket).blob(key)
+            blob.content_encoding = encoding
+            blob.upload_from_string(data)
+        else:
+            self.server.s3().put_object(Bucket=bucket, Key=key, Body=data, ContentEncoding=encoding)
 
     def describe(self, bucket: str, key: str, metadata: Mapping[str, str]) -> None:
         """Replace the metadata of an object, and nothing else."""
@@ -488,12 +501,12 @@ async def test_a_metadata_file_that_is_none_is_noted(place: Place, content: byte
 @settings(max_examples=200, deadline=None)
 def test_metadata_of_s3_that_only_looks_encoded_is_text_all_the_same(text: str, charset: str) -> None:
     for value in (text, f"=?{charset}?q?{text}?=", f"=?{charset}?b?{text}?="):
-        s3._decoded(value).encode(errors="strict" if value.isascii() else "surrogatepass")
+        decoded(value).encode(errors="strict" if value.isascii() else "surrogatepass")
 
 
 @pytest.mark.parametrize("value", ["=?utf-7?q?+2AA-?=", "=?unicode_escape?q?=5Cud800?=", "=?utf-8?b?a?=", "=?no?q?a?="])
 def test_metadata_of_s3_that_decodes_to_no_text_stays_as_it_is(value: str) -> None:
-    assert s3._decoded(value) == value
+    assert decoded(value) == value
 
 
 # Content
@@ -573,6 +586,51 @@ async def test_a_download_waits_for_its_reader() -> None:
         rest = [part async for part in parts]
     assert len(first) + sum(map(len, rest)) == size
     assert reader.generation == "generation"
+
+
+# Encodings
+
+TEXT = b"The parking permit costs 25 euros a month. " * 100_000
+
+
+@pytest.mark.parametrize("encoding", ["gzip", "GZIP"])
+async def test_what_is_stored_compressed_is_read_as_it_was_meant(place: Place, encoding: str) -> None:
+    place.service.write_encoded(place.name, f"{place.prefix}notes.md", gzip.compress(TEXT), encoding)
+    about = gzip.compress(b'{"author": "Ann"}')
+    place.service.write_encoded(place.name, f"{place.prefix}notes.md{METADATA_SUFFIX}", about, encoding)
+    info = await place.bucket.stat("notes.md")
+    assert info is not None
+    assert info.metadata == {"author": "Ann"}
+    assert await read(place.bucket, "notes.md", info.generation) == TEXT
+    place.service.write_encoded(place.name, f"{place.prefix}plain.md", b"as it is", "identity")
+    assert await read(place.bucket, "plain.md") == b"as it is"
+
+
+async def test_of_a_bomb_no_more_is_unpacked_than_is_read(place: Place) -> None:
+    place.service.write_encoded(place.name, f"{place.prefix}bomb.md", gzip.compress(bytes(300 << 20)), "gzip")
+    info = await place.bucket.stat("bomb.md")
+    assert info is not None
+    with pytest.raises(Permanent, match="1,000,000"):
+        async with fetch(place.bucket, info, 1_000_000):
+            pass
+
+
+@pytest.mark.parametrize(
+    ("content", "encoding", "says"),
+    [
+        (b"text", "br", "Content-Encoding 'br'"),
+        (zlib.compress(TEXT), "deflate", "Content-Encoding 'deflate'"),
+        (gzip.compress(gzip.compress(TEXT)), "gzip, gzip", "Content-Encoding 'gzip, gzip'"),
+        (b"No gzip at all.", "gzip", "Content-Encoding is gzip, and its content is not"),
+    ],
+    ids=["br", "deflate", "twice", "not gzip"],
+)
+async def test_an_encoding_that_cannot_be_undone_is_said(
+    place: Place, content: bytes, encoding: str, says: str
+) -> None:
+    place.service.write_encoded(place.name, f"{place.prefix}notes.md", content, encoding)
+    with pytest.raises(Unreadable, match=says):
+        await read(place.bucket, "notes.md")
 
 
 # Failures
