@@ -244,7 +244,7 @@ async def _keep_up(parts: Runtime, pump: Pump) -> None:
     """Watch the folder, where the documents are in one, and sweep: one process of this machine does."""
     async with sole(parts.settings.data_dir / ".watch.lock"), asyncio.TaskGroup() as group:
         if isinstance(parts.documents, DirectoryBucket):
-            group.create_task(DirectoryWatch(parts.documents, pump).run())
+            group.create_task(DirectoryWatch(parts.documents, pump, parts.settings.watch_mode).run())
         group.create_task(keep_sweeping(parts, pump))
         if parts.settings.flamehaven_metrics_enabled:
             group.create_task(keep_looking(parts))

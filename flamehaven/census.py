@@ -13,8 +13,9 @@ from datetime import UTC, datetime
 from flamehaven.documents import status_of
 from shared import metrics
 from shared.buckets import ABSENT, PreconditionFailed
+from shared.buckets.documents import documents_of
 from shared.failures import DependencyFailure
-from shared.names import is_document, store_of
+from shared.names import store_of
 from shared.records import Status
 from shared.runtime import Runtime
 from shared.state.collection import read
@@ -46,9 +47,7 @@ async def look(parts: Runtime, before: Mapping[tuple[str, str], datetime]) -> di
     """
     record_of, now = await parts.records.snapshot(), datetime.now(UTC)
     stores, waiting, failed = set[str](), dict[tuple[str, str], datetime](), 0
-    async for info in parts.documents.list():
-        if not is_document(info.name):
-            continue
+    async for info in documents_of(parts.documents):
         stores.add(store_of(info.name))
         status = status_of(info, await record_of(info.name))
         failed += status is Status.FAILED

@@ -20,17 +20,19 @@ from flamehaven.intake import (
     keep_metadata,
     seconds_to_wait,
 )
+from flamehaven.pump import Pump
 from functions.ingest.worker import renew
 from shared.access import caller, check_store
 from shared.bodies import body, declared_length
 from shared.buckets import MetadataValue, ObjectInfo
+from shared.buckets.documents import documents_of
 from shared.changes import log_change
 from shared.errors import ServiceError
 from shared.gemini.metadata import searchable_metadata
 from shared.gemini.mime import mime_type_of, suffix_of
 from shared.http import endpoint
 from shared.logs import request_id
-from shared.names import DEFAULT_STORE, METADATA_SUFFIX, is_document, store_of
+from shared.names import METADATA_SUFFIX, is_document, name_problem, normal, not_a_document, store_of
 from shared.reading import read_query
 from shared.records import Reason, Record, Status
 from shared.runtime import Runtime, runtime
@@ -94,7 +96,7 @@ async def list_documents(request: Request) -> Response:
     asked, parts = read_query(request, DocumentQuery), await runtime()
     if asked.store is not None:
         check_store(asked.store)
-    page = await _page(parts, asked)
+    page = await _page(parts, asked, request.app.state.pump)
     more = page.pop().object if len(page) > asked.page_size else None
     answer = DocumentPage(
         documents=page, next_page_token=page[-1].object if more else None, request_id=request_id.get() or ""
@@ -108,7 +110,9 @@ async def get_document(request: Request) -> Response:
     parts = await runtime()
     info = await _existing(parts, request)
     saved = await parts.records.get(info.name)
-    return JSONResponse(_document(info, saved.record if saved else None).model_dump(mode="json"))
+    document = _document(info, saved.record if saved else None)
+    await _see_to_pending(request.app.state.pump, document)
+    return JSONResponse(document.model_dump(mode="json"))
 
 
 @endpoint
@@ -155,31 +159,29 @@ async def delete_object(parts: Runtime, name: str) -> None:
     await parts.documents.delete(name + METADATA_SUFFIX)
 
 
-async def objects_of(parts: Runtime, store: str) -> list[ObjectInfo]:
-    """The documents of a store, as the bucket lists them."""
-    folder = "" if store == DEFAULT_STORE else f"{store}/"
-    return [
-        info async for info in parts.documents.list(folder) if is_document(info.name) and store_of(info.name) == store
-    ]
-
-
 def status_of(info: ObjectInfo, record: Record | None) -> Status:
     """How far an object has come; a record of an older version, or of none, says nothing of the present one."""
     return record.status if record is not None and info.is_version(record.version) else Status.PENDING
 
 
-async def _page(parts: Runtime, asked: DocumentQuery) -> list[Document]:
+async def _see_to_pending(pump: Pump, document: Document) -> None:
+    """Have a document indexed that was found outdated: no event may have told of its change."""
+    if document.status is Status.PENDING:
+        await pump.suggest(document.object)
+
+
+async def _page(parts: Runtime, asked: DocumentQuery, pump: Pump) -> list[Document]:
     """The documents that are asked for, and one more where there are more."""
-    folder = f"{asked.store}/" if asked.store and asked.store != DEFAULT_STORE else ""
     record_of = await parts.records.snapshot()
     page: list[Document] = []
-    async for info in parts.documents.list(asked.prefix or folder):
+    async for info in documents_of(parts.documents, store=asked.store, prefix=asked.prefix or ""):
         if not _wanted(info.name, asked):
             continue
         current = info if info.metadata_known else await parts.documents.stat(info.name)
         if current is None:
             continue
         document = _document(current, await record_of(info.name))
+        await _see_to_pending(pump, document)
         if asked.status in (None, document.status):
             page.append(document)
         if len(page) > asked.page_size:
@@ -189,9 +191,7 @@ async def _page(parts: Runtime, asked: DocumentQuery) -> list[Document]:
 
 def _wanted(name: str, asked: DocumentQuery) -> bool:
     return (
-        is_document(name)
-        and caller.get().sees(store_of(name))
-        and asked.store in (None, store_of(name))
+        caller.get().sees(store_of(name))
         and asked.type in (None, suffix_of(name).removeprefix("."))
         and (asked.page_token is None or name > asked.page_token)
     )
@@ -226,9 +226,10 @@ def _name(request: Request) -> str:
 async def _existing(parts: Runtime, request: Request) -> ObjectInfo:
     """The object that a request names. Raises ServiceError where there is no such document."""
     name = _name(request)
-    info = await parts.documents.stat(name) if is_document(name) else None
+    problem = not_a_document(name) or ("" if is_document(name) else name_problem(name))
+    info = None if problem else await parts.documents.stat(await parts.documents.find(name))
     if info is None:
-        raise ServiceError("FILE_NOT_FOUND", f"There is no document {name!r} in the bucket.")
+        raise ServiceError("FILE_NOT_FOUND", f"There is no document {name!r} in the bucket. {problem}".rstrip())
     return info
 
 
@@ -236,7 +237,7 @@ def _document(info: ObjectInfo, record: Record | None) -> Document:
     return Document(
         object=info.name,
         store=store_of(info.name),
-        title=PurePosixPath(info.name).name,
+        title=normal(PurePosixPath(info.name).name),
         status=status_of(info, record),
         reason=record.why_not_indexed(info) if record else None,
         notes=list(searchable_metadata(info)[1]),

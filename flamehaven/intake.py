@@ -19,7 +19,7 @@ from shared.buckets import InvalidObjectName, ObjectInfo
 from shared.buckets.metadata_file import MAX_BYTES, parse_metadata
 from shared.errors import ServiceError
 from shared.logs import request_id
-from shared.names import described_by, object_problem, store_of
+from shared.names import METADATA_SUFFIX, described_by, object_problem, store_of
 from shared.records import Reason, Status
 from shared.runtime import Runtime
 
@@ -77,6 +77,7 @@ async def keep(
         check_store(store_of(name))
         if problem := object_problem(name):
             raise ServiceError("INVALID_FILENAME", problem)
+        name = await parts.documents.find(name)
         _check(name, 1 if size is None else size, parts)
         info = await _put(parts, name, _checked(name, data, parts))
     except BaseException:
@@ -96,6 +97,7 @@ async def keep_metadata(parts: Runtime, pump: Pump, name: str, data: AsyncIterab
     check_store(store_of(document))
     if problem := object_problem(document):
         raise ServiceError("INVALID_FILENAME", problem)
+    document = await parts.documents.find(document)
     content = bytearray()
     async for part in data:
         content += part
@@ -104,7 +106,7 @@ async def keep_metadata(parts: Runtime, pump: Pump, name: str, data: AsyncIterab
     metadata, notes = parse_metadata(bytes(content))
     if notes and not metadata:
         raise ServiceError("INVALID_METADATA", " ".join(notes))
-    info = await _put(parts, name, bytes(content))
+    info = await _put(parts, document + METADATA_SUFFIX, bytes(content))
     await pump.add(document, request_id.get())
     return info
 

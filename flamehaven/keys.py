@@ -14,7 +14,7 @@ from shared.errors import ServiceError
 from shared.http import endpoint
 from shared.keys import KeyRecord
 from shared.logs import request_id
-from shared.names import store_problem
+from shared.names import normal, store_problem
 from shared.reading import read_json
 from shared.runtime import runtime
 
@@ -59,7 +59,7 @@ class KeyRequest(BaseModel):
         for store in stores or ():
             if problem := store_problem(store):
                 raise ValueError(f"{store!r}: {problem}")
-        return stores
+        return stores and list(map(normal, stores))
 
     @model_validator(mode="after")
     def _admin_of_everything(self) -> KeyRequest:

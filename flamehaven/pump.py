@@ -8,6 +8,7 @@ import uuid
 from collections.abc import Awaitable, Callable
 
 from functions.ingest.reconcile import Outcome
+from shared.buckets.writers import QUIET
 from shared.failures import DependencyFailure, Misconfigured, Transient
 from shared.logs import request_id
 
@@ -44,6 +45,11 @@ class Pump:
                 timer.cancel()
             self._waiting[name] = request or self._waiting.get(name)
             self._changed.notify()
+
+    async def suggest(self, name: str) -> None:
+        """Have the object seen to, unless that is under way or planned: asking often must not hurry a retry."""
+        if name not in self._running and name not in self._later:
+            await self.add(name)
 
     async def idle(self) -> None:
         """Wait until nothing is waiting or running; what failed and will be tried again does not count."""
@@ -94,7 +100,9 @@ class Pump:
             self._try_again(name, None)
         else:
             self._failures.pop(name, None)
-            if outcome in (Outcome.PENDING, Outcome.BUSY):
+            if outcome is Outcome.CHANGING:
+                self._add_after(QUIET, name)
+            elif outcome in (Outcome.PENDING, Outcome.BUSY):
                 self._add_after(PENDING_DELAY, name)
 
     def _try_again(self, name: str, error: DependencyFailure | None) -> None:
@@ -109,4 +117,6 @@ class Pump:
     def _add_after(self, seconds: float, name: str) -> None:
         """Add the name later, unless it is added before; the request it was seen to for is still who wants it."""
         loop, request = asyncio.get_running_loop(), request_id.get()
+        if timer := self._later.pop(name, None):
+            timer.cancel()
         self._later[name] = loop.call_later(seconds, lambda: loop.create_task(self.add(name, request)))

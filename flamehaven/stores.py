@@ -10,15 +10,16 @@ from pydantic import BaseModel, ConfigDict, Field
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
-from flamehaven.documents import delete_object, objects_of, status_of
+from flamehaven.documents import delete_object, status_of
 from functions.ingest.worker import renew
 from shared.access import caller, check_store
 from shared.buckets import ObjectInfo
+from shared.buckets.documents import documents_of
 from shared.changes import log_change
 from shared.errors import ServiceError
 from shared.http import endpoint
 from shared.logs import request_id
-from shared.names import is_document, store_of, store_problem
+from shared.names import normal, store_of, store_problem
 from shared.reading import read_json, read_query
 from shared.records import Snapshot
 from shared.runtime import Runtime, runtime
@@ -86,10 +87,10 @@ async def list_stores(request: Request) -> Response:
     """List the stores: the folders of the bucket, and those that were made and hold nothing."""
     parts, sees = await runtime(), caller.get().sees
     known = [record for record in await parts.stores.all() if sees(record.store)]
-    stores = {record.store: StoreSummary(resource=record.resource) for record in known}
+    stores = {normal(record.store): StoreSummary(resource=record.resource) for record in known}
     record_of = await parts.records.snapshot()
-    async for info in parts.documents.list():
-        if is_document(info.name) and sees(store_of(info.name)):
+    async for info in documents_of(parts.documents):
+        if sees(store_of(info.name)):
             await _count(stores.setdefault(store_of(info.name), StoreSummary(resource=None)), info, record_of)
     answer = StoreList(count=len(stores), stores=dict(sorted(stores.items())), request_id=request_id.get() or "")
     return JSONResponse(answer.model_dump())
@@ -99,13 +100,13 @@ async def list_stores(request: Request) -> Response:
 async def make_store(request: Request) -> Response:
     """Make a store, so that it can be searched before there is anything in it."""
     asked, parts = await read_json(request, StoreRequest), await runtime()
-    _check(asked.name)
-    known = await parts.stores.resource(asked.name)
-    resource = known or await parts.stores.ensure(asked.name)
+    store = _checked(asked.name)
+    known = await parts.stores.resource(store)
+    resource = known or await parts.stores.ensure(store)
     if not known:
-        log_change(request, "store created", asked.name)
+        log_change(request, "store created", store)
     answer = StoreMade(
-        store_name=asked.name,
+        store_name=store,
         resource=resource,
         request_id=request_id.get() or "",
     )
@@ -115,7 +116,7 @@ async def make_store(request: Request) -> Response:
 @endpoint
 async def delete_store(request: Request) -> Response:
     """Delete a store, with `force` also one that holds documents: they are deleted from the bucket."""
-    asked, parts, store = read_query(request, StoreDeletion), await runtime(), request.path_params["store"]
+    asked, parts, store = read_query(request, StoreDeletion), await runtime(), _checked(request.path_params["store"])
     objects = await _objects(parts, store)
     if objects and not asked.force:
         size = sum(info.size for info in objects)
@@ -138,7 +139,7 @@ async def delete_store(request: Request) -> Response:
 @endpoint
 async def reindex_store(request: Request) -> Response:
     """Index every document of a store anew; until that is done each answers as before."""
-    parts, store = await runtime(), request.path_params["store"]
+    parts, store = await runtime(), _checked(request.path_params["store"])
     objects = await _objects(parts, store)
 
     async def index_anew(info: ObjectInfo) -> None:
@@ -152,8 +153,7 @@ async def reindex_store(request: Request) -> Response:
 
 async def _objects(parts: Runtime, store: str) -> list[ObjectInfo]:
     """The documents of a store. Raises ServiceError where there is no such store."""
-    _check(store)
-    objects = await objects_of(parts, store)
+    objects = [info async for info in documents_of(parts.documents, store=store)]
     if not objects and await parts.stores.resource(store) is None:
         raise ServiceError("STORE_NOT_FOUND", f"There is no store {store!r}; /api/stores lists the stores.")
     return objects
@@ -178,10 +178,12 @@ async def _for_each(objects: list[ObjectInfo], act: Callable[[ObjectInfo], Await
             group.create_task(work())
 
 
-def _check(store: str) -> None:
+def _checked(store: str) -> str:
+    """The name of a store that may be and that the caller may use. Raises ServiceError."""
     check_store(store)
     if problem := store_problem(store):
         raise ServiceError("INVALID_FILENAME", problem)
+    return normal(store)
 
 
 def _changed(status: Literal["success", "accepted"], store: str, documents: int, *, http_status: int = 200) -> Response:

@@ -24,7 +24,7 @@ from shared.errors import ServiceError
 from shared.failures import Misconfigured
 from shared.http import endpoint
 from shared.logs import request_id
-from shared.names import DEFAULT_STORE, file_name_problem, store_problem
+from shared.names import DEFAULT_STORE, file_name_problem, normal, store_problem
 from shared.records import Reason
 from shared.runtime import Runtime, runtime
 
@@ -125,7 +125,7 @@ def _store(form: FormData) -> str:
     if problem := store_problem(store):
         raise ServiceError("INVALID_FILENAME", problem)
     check_store(store)
-    return store
+    return normal(store)
 
 
 class _TooLarge(MultiPartException):

@@ -10,8 +10,10 @@ from watchfiles import Change, awatch
 
 from flamehaven.pump import Pump
 from shared.buckets.directory import DirectoryBucket
+from shared.buckets.documents import documents_of
 from shared.failures import DependencyFailure
-from shared.names import described_by, is_document
+from shared.names import described_by, is_document, normal, not_a_document
+from shared.settings import WatchMode
 
 log = logging.getLogger(__name__)
 
@@ -21,30 +23,32 @@ BURST_MS = 1000
 """Milliseconds after which a burst is reported even while it goes on."""
 RESTART_DELAY = 2.0
 """Seconds before a watch that ended begins anew."""
+POLLING = {"auto": None, "events": False, "polling": True}
+"""What `WATCH_MODE` asks of watchfiles; None leaves it to watchfiles, and its variable `WATCHFILES_FORCE_POLLING`."""
 
 
 class DirectoryWatch:
     """Tells the pump of every file of the folder that changes."""
 
-    def __init__(self, bucket: DirectoryBucket, pump: Pump) -> None:
+    def __init__(self, bucket: DirectoryBucket, pump: Pump, mode: WatchMode = "auto") -> None:
         self._root = bucket.root
+        self._polling: bool | None = POLLING[mode]
         self._bucket = bucket
         self._pump = pump
         self._seen: set[str] = set()
 
     async def run(self) -> None:
         """Watch until cancelled."""
-        polling = False
         await self._note_names()
         while True:
             await self._root_there()
             try:
-                await self._follow(polling=polling)
+                await self._follow()
             except FileNotFoundError:
                 continue
             except OSError as error:
                 log.warning("The folder cannot be watched (%s); it is polled instead.", error)
-                polling = True
+                self._polling = True
             except Exception as error:  # watchfiles ends at a name that is not UTF-8, for one
                 cause = error.exceptions[0] if isinstance(error, ExceptionGroup) else error
                 log.warning("The watch of the folder begins anew: %s", cause)
@@ -60,20 +64,25 @@ class DirectoryWatch:
             await asyncio.sleep(RESTART_DELAY)
         log.info("The documents folder %s is there again", self._root)
 
-    async def _follow(self, *, polling: bool) -> None:
+    async def _follow(self) -> None:
         """Pass changes on for as long as the folder is there."""
+        root = await asyncio.to_thread(self._root.resolve)  # as which it is in what some systems report
         async for changes in awatch(
-            self._root,
+            root,
             watch_filter=None,
             step=QUIET_MS,
             debounce=BURST_MS,
-            force_polling=polling,
+            force_polling=self._polling,
             ignore_permission_denied=True,
         ):
+            names = set()
             for change, path in sorted(changes):
-                if Path(path) == self._root and change is Change.deleted:
+                if Path(path) == root and change is Change.deleted:
                     return
-                await self._changed(change, Path(path))
+                names |= await self._changed(change, Path(path).relative_to(root).as_posix())
+            for name in names | set(await self._bucket.links(names)):
+                self._seen.add(name)
+                await self._pump.add(name)
 
     async def _look_at_everything(self) -> None:
         """See to what may have changed while nobody watched."""
@@ -82,22 +91,29 @@ class DirectoryWatch:
 
     async def _note_names(self) -> set[str]:
         try:
-            names = {info.name async for info in self._bucket.list() if is_document(info.name)}
+            names = {info.name async for info in documents_of(self._bucket)}
         except DependencyFailure:
             return set()  # the folder is not there: the watch says so when it begins
         self._seen |= names
         return names
 
-    async def _changed(self, change: Change, path: Path) -> None:
-        """A folder that came or went stands for everything in it: its files may not be reported one by one."""
-        name = described_by(path.relative_to(self._root).as_posix())
-        if not is_document(name):
-            return
-        names = [name]
+    async def _changed(self, change: Change, path: str) -> set[str]:
+        """The documents that a change of this path concerns.
+
+        A folder that came or went stands for everything in it: its files may not be reported one by one.
+        """
+        name = described_by(path)
+        if not_a_document(name):
+            return set()
         if change is Change.deleted:
-            names += [seen for seen in self._seen if seen.startswith(name + "/")]
-        elif await asyncio.to_thread(path.is_dir):
-            names = [described_by(info.name) async for info in self._bucket.list(name + "/")]
-        for each in filter(is_document, names):
-            self._seen.add(each)
-            await self._pump.add(each)
+            gone = normal(name)
+            seen = {seen for seen in self._seen if normal(seen) == gone or normal(seen).startswith(f"{gone}/")}
+            return {name} | seen if is_document(name) else seen
+        name = await self._bucket.find(name)
+        if await asyncio.to_thread(_is_folder, self._root / name):
+            return {info.name async for info in documents_of(self._bucket, prefix=f"{name}/")}
+        return {name} if is_document(name) else set()
+
+
+def _is_folder(path: Path) -> bool:
+    return path.is_dir() and not path.is_symlink()

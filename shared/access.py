@@ -15,6 +15,7 @@ from typing import Protocol
 from starlette.requests import Request
 
 from shared.errors import ServiceError
+from shared.names import normal
 
 
 class Scope(StrEnum):
@@ -49,7 +50,7 @@ class Caller:
 
     def sees(self, store: str) -> bool:
         """Whether the store exists for the caller."""
-        return self.stores is None or store in self.stores
+        return self.stores is None or normal(store) in map(normal, self.stores)
 
 
 ANYBODY = Caller("anybody", frozenset({Scope.ADMIN}))

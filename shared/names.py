@@ -1,15 +1,74 @@
-"""What an object's name says: which store it is in, and whether it is a document at all."""
+"""What an object's name says: which store it is in, and whether it is a document at all.
+
+An object's identity is its exact name. Stores, filters and what people type are compared in Unicode's form NFC, as
+Macs write names in another form (NFD) than everybody else.
+"""
 
 from __future__ import annotations
 
 import hashlib
+import re
 import unicodedata
+from itertools import islice, product
 
 DEFAULT_STORE = "default"
 METADATA_SUFFIX = ".metadata.json"
 MAX_NAME_BYTES = 1024  # Cloud Storage, "Object naming": UTF-8 encoded
 MAX_SEGMENT_BYTES = 255  # what file systems take
 CONTROL_CHARACTERS = "A name cannot hold control characters; rename the file."
+EMPTY_SEGMENTS = "A name cannot start or end with '/', nor hold an empty, '.' or '..' folder."
+MOST_SPELLINGS = 16
+
+SYSTEM_NAMES = frozenset(
+    {
+        # folders of deleted files and snapshots: Windows, Synology, QNAP, NetApp, Mac file servers
+        "$recycle.bin",
+        "#recycle",
+        "@recycle",
+        "@recently-snapshot",
+        "#snapshot",
+        "~snapshot",
+        "network trash folder",
+        # folders and files that systems keep for themselves
+        "system volume information",
+        "lost+found",
+        "@eadir",
+        "__macosx",
+        "temporary items",
+        "thevolumesettingsfolder",
+        "desktop.ini",
+        "thumbs.db",
+        "thumbs.db:encryptable",
+        "ehthumbs.db",
+        "ehthumbs_vista.db",
+        "icon\r",
+    }
+)
+"""What operating systems and file servers put among people's files, in lower case."""
+TEMPORARY = re.compile(
+    r".*\.(part|partial|filepart|crdownload|download|opdownload|tmp)"  # downloads and copies under way
+    r"|.*~|~\$.*|#.*#",  # editors and Office
+    re.DOTALL,
+)
+"""Names of files that another program is still writing, or left behind; in lower case."""
+TEMPORARY_FOLDER = re.compile(r".*\.(download|sb-[0-9a-f]{8}-\w{6})", re.DOTALL)
+"""Names of folders that browsers download into, and that Macs save through; in lower case."""
+
+
+def normal(name: str) -> str:
+    """The name in Unicode's form NFC, in which names are compared (Unicode Standard Annex 15)."""
+    return unicodedata.normalize("NFC", name)
+
+
+def common_prefix(prefix: str) -> str:
+    """The part of a prefix that is the same in every Unicode form: what to list by, to compare in NFC after that."""
+    return next((prefix[:end] for end, character in enumerate(prefix) if not character.isascii()), prefix)
+
+
+def spellings(name: str) -> list[str]:
+    """The name in the Unicode forms that are in use: as it is, and each folder and file in NFC or NFD."""
+    forms = [dict.fromkeys(unicodedata.normalize(form, part) for form in ("NFC", "NFD")) for part in name.split("/")]
+    return list(dict.fromkeys([name, *("/".join(parts) for parts in islice(product(*forms), MOST_SPELLINGS))]))
 
 
 def name_problem(name: str) -> str | None:
@@ -25,25 +84,30 @@ def name_problem(name: str) -> str | None:
     if not 0 < size <= MAX_NAME_BYTES:
         return f"A name takes 1 to {MAX_NAME_BYTES} bytes of UTF-8; this one has {size}."
     if any(segment in ("", ".", "..") for segment in name.split("/")):
-        return "A name cannot start or end with '/', nor hold an empty, '.' or '..' folder."
+        return EMPTY_SEGMENTS
     if "\0" in name:
         return CONTROL_CHARACTERS
     return None
 
 
-def control_problem(name: str) -> str | None:
-    """Why a file that has this name already is not indexed under it, or None where it may be."""
-    return CONTROL_CHARACTERS if any(unicodedata.category(character) == "Cc" for character in name) else None
+def existing_problem(name: str) -> str | None:
+    """Why a document that has this name already is not indexed under it, or None where it may be."""
+    if any(unicodedata.category(character) == "Cc" for character in name):
+        return CONTROL_CHARACTERS
+    return f"{EMPTY_SEGMENTS} Rename the object." if "" in name.split("/") else None
 
 
 def is_document(name: str) -> bool:
-    """Whether an object of this name is indexed: hidden files, metadata files and what editors leave behind are not."""
-    return name_problem(name) is None and _not_a_document(name) is None
+    """Whether an object of this name is a document: hidden, temporary, system and metadata files are none.
+
+    A bucket in the cloud may hold names with empty folders; they are documents, which fail by `existing_problem`.
+    """
+    return name_problem(name) in (None, EMPTY_SEGMENTS) and not_a_document(name) is None
 
 
 def object_problem(name: str) -> str | None:
     """Why nobody can upload a document as `name`, as a sentence for its owner, or None where it can be."""
-    if problem := name_problem(name) or control_problem(name) or _not_a_document(name):
+    if problem := name_problem(name) or not_a_document(name) or existing_problem(name):
         return problem
     if "\\" in name:
         return "A name cannot hold '\\': folders are separated by '/'."
@@ -72,9 +136,9 @@ def described_by(name: str) -> str:
 
 
 def store_of(name: str) -> str:
-    """The store that holds the object: its first folder, or `default`."""
+    """The store that holds the object: its first folder in NFC, or `default`."""
     folder, slash, _ = name.partition("/")
-    return folder if slash else DEFAULT_STORE
+    return normal(folder) if slash and folder else DEFAULT_STORE
 
 
 def digest_of(name: str) -> str:
@@ -82,13 +146,17 @@ def digest_of(name: str) -> str:
     return hashlib.sha256(name.encode()).hexdigest()
 
 
-def _not_a_document(name: str) -> str | None:
-    """Why an object of this name is not indexed."""
-    file_name = name.rpartition("/")[2]
-    if any(segment.startswith(".") for segment in name.split("/")):
+def not_a_document(name: str) -> str | None:
+    """Why an object of this name is no document, as a sentence for its owner, or None where it is one."""
+    segments = name.lower().split("/")
+    if any(segment.startswith(".") for segment in segments):
         return "Files and folders whose names start with a dot are hidden, and not indexed."
+    if name.endswith("/"):
+        return "A name that ends in '/' stands for a folder."
     if name.endswith(METADATA_SUFFIX):
         return f"Names that end in {METADATA_SUFFIX} describe other documents."
-    if file_name.endswith("~") or file_name.startswith("~$") or (file_name[:1] == "#" == file_name[-1:]):
-        return "Names like x~, ~$x and #x# are those of editors' temporary files, which are not indexed."
+    if found := next((segment for segment in segments if segment in SYSTEM_NAMES), None):
+        return f"{found.strip()!r} belongs to the operating system or file server, and is not indexed."
+    if TEMPORARY.fullmatch(segments[-1]) or any(map(TEMPORARY_FOLDER.fullmatch, segments)):
+        return "Names such as x.part, x.tmp, x~, ~$x and #x# are those of temporary files, which are not indexed."
     return None

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import ipaddress
 import re
-from collections.abc import Iterator
 from functools import lru_cache
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -17,13 +16,10 @@ from pydantic import AfterValidator, AliasChoices, BeforeValidator, Field, Secre
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from shared.errors import ServiceError
-from shared.places import Place, contains, is_reachable, place_of
-from shared.secret import SecretSource, file_of
+from shared.secret import SecretSource
 
 EMBEDDED = "emulator:"
 """The value of GEMINI_BASE_URL that asks for the emulator in this process."""
-ADMIN_KEY_FILE = "admin.key"
-"""Where DATA_DIR has the admin key that the server made."""
 
 
 def _lower(value: Any) -> Any:
@@ -37,8 +33,10 @@ def _gemini_address(value: str) -> str:
 
 
 def _bucket_address(value: str) -> str:
-    place_of(value)
-    return value
+    parts = urlsplit(value)
+    if parts.scheme in ("", "file") or (parts.scheme in ("gs", "s3") and parts.netloc):
+        return value
+    raise ValueError("takes gs://BUCKET/PREFIX, s3://BUCKET/PREFIX, the path of a folder, or a file:// address")
 
 
 def _queue_address(value: str) -> str:
@@ -103,6 +101,7 @@ def _origins(value: str) -> str:
     return value
 
 
+WatchMode = Literal["auto", "events", "polling"]
 LogLevel = Annotated[Literal["debug", "info", "warning", "error", "critical"], BeforeValidator(_lower)]
 Environment = Annotated[Literal["production", "development"], BeforeValidator(_lower)]
 
@@ -255,6 +254,11 @@ class Settings(BaseSettings):
         description="The queue that tells the server of changes in the bucket: `pubsub://PROJECT/SUBSCRIPTION` or "
         "`sqs://QUEUE`. A folder is watched without one.",
     )
+    watch_mode: Annotated[WatchMode, BeforeValidator(_lower)] = Field(
+        "auto",
+        description="How changes in a documents folder are noticed: `events` of the operating system, `polling` (for "
+        "network and shared folders, which send no events), or `auto`: events, but polling under WSL.",
+    )
     sweep_interval_sec: int = Field(
         600, ge=0, description="Seconds between the server's comparisons of bucket and index; 0 for none."
     )
@@ -295,31 +299,14 @@ class Settings(BaseSettings):
 
     @model_validator(mode="after")
     def _records_beside_documents(self) -> Settings:
-        documents, state = place_of(self.documents_place), place_of(self.state_place)
-        if is_reachable(state, documents):
+        documents, state = (place.rstrip("/") for place in (self.documents_place, self.state_place))
+        inside = state.removeprefix(f"{documents}/") if state.startswith(f"{documents}/") else None
+        if state == documents or (inside is not None and not inside.startswith(".")):
             raise ValueError(
-                f"STATE_URL: got {self.state_place!r}, which is among the documents; it takes another bucket, another "
-                "prefix, or one below the documents that starts with a dot."
+                f"STATE_URL: got {state!r}, which is among the documents; it takes another bucket, another prefix, or "
+                "one below the documents that starts with a dot."
             )
-        if contains(state, documents):
-            raise ValueError(
-                f"DOCUMENTS_URL: got {self.documents_place!r}, which is among the records; it takes a place outside "
-                f"of {self.state_place!r}."
-            )
-        for name, path in self._own_files():
-            if is_reachable(Place("file", "", str(path.absolute())), documents):
-                raise ValueError(
-                    f"{name}: {str(path)!r} is among the documents, where an upload could replace it; it takes a place "
-                    "outside of DOCUMENTS_URL."
-                )
         return self
-
-    def _own_files(self) -> Iterator[tuple[str, Path]]:
-        """What of this machine no document may take the place of, each after the setting that names it."""
-        yield from (("DATA_DIR", self.data_dir / part) for part in ("", "emulator", ADMIN_KEY_FILE))
-        for name in type(self).model_fields:
-            if isinstance(secret := getattr(self, name), SecretStr) and (file := file_of(secret.get_secret_value())):
-                yield name.upper(), file
 
     @model_validator(mode="after")
     def _provider_that_can_be_believed(self) -> Settings:

@@ -12,7 +12,7 @@ from typing import Protocol
 
 from shared.buckets import ABSENT, Bucket, ObjectInfo, PreconditionFailed
 from shared.failures import Transient
-from shared.names import digest_of
+from shared.names import digest_of, normal
 from shared.state.collection import read, read_each
 from shared.state.stored import Stored
 
@@ -89,6 +89,19 @@ class Stores:
         for record in await self._every():
             if record.deleting:
                 await self.delete(record.store)
+
+    async def join_spellings(self) -> None:
+        """Put stores that were recorded under another Unicode form of their name under its NFC form.
+
+        Where that is a store too, it stays, and the other is deleted: the sweep indexes its documents anew.
+        """
+        for record in [record for record in await self._every() if record.store != normal(record.store)]:
+            try:
+                await self._save(record.model_copy(update={"store": normal(record.store)}), ABSENT)
+            except PreconditionFailed:
+                await self.delete(record.store)
+            else:
+                await self._state.delete(self._place(record.store))
 
     async def resources(self) -> list[str]:
         """The resource names of all stores."""

@@ -18,7 +18,7 @@ from typing import Any, ClassVar, NoReturn
 
 from functions.ingest.reconcile import Identity, Listed, Outcome, Reconciler
 from functions.ingest.sweep import Report, _work, see_to, survey
-from shared.buckets import Bucket, ObjectInfo, ObjectNotFound, PreconditionFailed
+from shared.buckets import Bucket, ObjectInfo, ObjectNotFound, PreconditionFailed, Stability
 from shared.content import Content
 from shared.failures import DependencyFailure, Permanent, Transient
 from shared.gemini.client import Document, DocumentState, Uploaded, UploadError
@@ -116,6 +116,8 @@ class World:
         self.faults: dict[str, str] = {}
         self.late: list[Callable[[], None]] = []
         self.gone: set[str] = set()
+        self.writing: dict[str, Stability] = {}
+        """Objects that somebody may still be writing."""
         self.failure: Exception | None = None
         self.gentle = True
         """Nothing crashed, got lost, failed or took too long so far: the index has to agree without a sweep."""
@@ -183,8 +185,10 @@ class World:
                 process.coroutine.send(None)
             else:
                 process.coroutine.throw(error)
-        except StopIteration:
+        except StopIteration as end:
             self.running.remove(process)
+            if end.value is Outcome.CHANGING and process.event is not None:
+                self.events.append(process.event)  # the pump looks again in a moment
             if process.renews and process.event is not None:
                 self.events.append(process.event)
         except (DependencyFailure, asyncio.CancelledError):
@@ -415,8 +419,8 @@ class World:
         for promised, attempt, tick in self._promises:
             if promised == name and attempt in process.attempts and process.looked[name] < tick:
                 self.broke(f"busy is a promise: {process.holder} did not look at {name} again")
-        if outcome is Outcome.PENDING:
-            self.gentle = False
+        if outcome in (Outcome.PENDING, Outcome.CHANGING):  # it is looked at again: by a sweep, or soon
+            self.gentle = self.gentle and outcome is Outcome.CHANGING
             return
         tick, last = process.wrote.get(name, (-1, None))
         if last is None or last is not record or last.status is Status.PENDING:
@@ -464,6 +468,7 @@ class World:
     def finish(self) -> None:
         """Let everything come to rest without a further failure, sweep once, and look whether all agree."""
         self.faults.clear()
+        self.writing.clear()
         self.arrive()
         self.index.slow = False
         for process in list(self.running):
@@ -553,6 +558,12 @@ class SimBucket:
         found = self.objects.get(name)
         await self._world.after("look")
         return found[0] if found else None
+
+    async def stability(self, info: ObjectInfo) -> Stability:
+        return self._world.writing.get(info.name, Stability.STABLE)
+
+    async def find(self, name: str) -> str:
+        return name
 
     @asynccontextmanager
     async def open(self, name: str, generation: str | None = None) -> AsyncIterator[SimReader]:

@@ -18,7 +18,7 @@ import typer
 
 from flamehaven.cli.command import AsJson, Key, Url, command, told, with_client
 from flamehaven.cli.output import complain, print_json, say, table
-from shared.names import DEFAULT_STORE, METADATA_SUFFIX, described_by, object_problem, store_problem
+from shared.names import DEFAULT_STORE, METADATA_SUFFIX, described_by, normal, object_problem, store_problem
 
 if TYPE_CHECKING:
     from flamehaven.client import Client
@@ -127,7 +127,7 @@ def find(paths: Iterable[Path], store: str) -> Found:
     taken: dict[str, Path] = {}
     for path in paths:
         for file in _below(path, store, found.passed_over) if path.is_dir() else [File(path, f"{store}/{path.name}")]:
-            other = taken.setdefault(file.object, file.path)
+            other = taken.setdefault(normal(file.object), file.path)
             if other is not file.path and other.samefile(file.path):
                 continue
             if other is not file.path:
@@ -200,10 +200,10 @@ def _refusal(file: File, max_bytes: int) -> tuple[str, str] | None:
 
 
 async def _foretell(client: Client, store: str, files: list[File]) -> None:
-    there = {document.object async for document in client.documents(store=store)}
+    there = {normal(document.object) async for document in client.documents(store=store)}
     for file in files:
         if not file.status:
-            file.end("describes" if file.describes else "replaces" if file.object in there else "new")
+            file.end("describes" if file.describes else "replaces" if normal(file.object) in there else "new")
 
 
 async def _send_all(client: Client, files: list[File], timeout: int) -> None:

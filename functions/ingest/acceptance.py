@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from shared.gemini.mime import mime_type_of, suffix_of
-from shared.names import control_problem
+from shared.names import existing_problem
 from shared.records import Reason
 
 GEMINI_MAX_BYTES = 100 * 1000 * 1000
@@ -18,7 +18,7 @@ _WAY_OUT = {
 def refusal(name: str, size: int, max_bytes: int) -> Reason | None:
     """Why an object of this name and size (in bytes) is not indexed, or None where it should be tried."""
     limit = min(max_bytes, GEMINI_MAX_BYTES)
-    if problem := control_problem(name):
+    if problem := existing_problem(name):
         return Reason(code="INVALID_FILENAME", message=problem)
     if size == 0:
         return Reason(code="EMPTY_FILE", message="The file is empty. Upload it again with its content.")

@@ -21,14 +21,22 @@ from pathlib import Path, PurePosixPath
 from typing import Any, Protocol
 
 from functions.ingest.acceptance import refusal
-from shared.buckets import ABSENT, Bucket, MetadataValue, ObjectInfo, ObjectNotFound, PreconditionFailed
+from shared.buckets import (
+    ABSENT,
+    Bucket,
+    MetadataValue,
+    ObjectInfo,
+    ObjectNotFound,
+    PreconditionFailed,
+    Stability,
+)
 from shared.clock import Clock
 from shared.content import Content
 from shared.failures import DependencyFailure, Permanent, Transient
 from shared.gemini.client import Document, DocumentState, Uploaded, UploadError
 from shared.gemini.metadata import ATTEMPT, OBJECT, document_metadata, searchable_metadata
 from shared.gemini.mime import mime_type_of
-from shared.names import is_document, store_of
+from shared.names import is_document, normal, store_of
 from shared.records import Lease, Reason, Record, Records, Saved, Status, Upload
 
 PATIENCE = 300.0
@@ -51,8 +59,12 @@ class Outcome(StrEnum):
     """Another worker holds the lease, and has been told to look again."""
     PENDING = "pending"
     """Gemini is still indexing; the next sweep settles it."""
+    CHANGING = "changing"
+    """Somebody is still writing the object: nothing was done; look again in a moment."""
 
 
+OF_THE_NAME = ("INVALID_FILENAME", "NOT_A_FILE", "UNSUPPORTED_FILE_TYPE")
+"""Reasons that do not depend on what is in a file."""
 TOLD = (Outcome.INDEXED, Outcome.FAILED, Outcome.REMOVED)
 
 
@@ -159,13 +171,22 @@ class Reconciler:
                     if not saved.record.dirty:
                         await self.records.save(_changed(saved.record, dirty=True), saved.generation)
                     return Outcome.BUSY
-                if self.at_rest(saved, await self.look(name), listed):
+                info = await self.look(name)
+                if self.at_rest(saved, info, listed):
                     return Outcome.UNCHANGED
+                if await self._changing(saved, info):
+                    return Outcome.CHANGING
                 record = self._begun(name, saved.record if saved else None)
                 return _Held(self, await self.records.save(record, saved.generation if saved else ABSENT))
             except PreconditionFailed:
                 continue
         raise Transient(f"The record of {name} changed each time it was read")
+
+    async def _changing(self, saved: Saved | None, info: ObjectInfo | None) -> bool:
+        """Whether the object is to be indexed anew, and somebody is still writing it."""
+        if info is None or (saved is not None and saved.record.version == info.version):
+            return False
+        return await self.documents.stability(info) is Stability.CHANGING
 
     def _leased(self, record: Record) -> bool:
         lease = record.lease
@@ -249,7 +270,7 @@ class _Held:
                     outcome, changes = await self._agree(info)
                 except (ObjectNotFound, PreconditionFailed):
                     continue
-                if outcome is Outcome.PENDING:
+                if outcome in (Outcome.PENDING, Outcome.CHANGING):
                     if await self._release():
                         return outcome
                 elif await self._commit(changes, info):
@@ -305,6 +326,8 @@ class _Held:
         if self.record.version == info.version:
             status = Status.INDEXED if self.record.document else Status.FAILED
             return Outcome.UNCHANGED, self._replaced_by(self.record.document, status=status)
+        if await self._owner.documents.stability(info) is Stability.CHANGING:
+            return Outcome.CHANGING, {}
         about = {
             "version": info.version,
             "size": info.size,
@@ -314,10 +337,14 @@ class _Held:
         try:
             return await self._index_version(info, about)
         except Permanent as error:
+            if error.code not in OF_THE_NAME and await self._owner.documents.stability(info) is not Stability.STABLE:
+                return Outcome.CHANGING, {}  # a part of a file may fail where the whole will not
             reason = Reason(code=error.code, message=str(error))
         return Outcome.FAILED, self._replaced_by(None, status=Status.FAILED, digest=None, reason=reason, **about)
 
     async def _index_version(self, info: ObjectInfo, about: dict[str, Any]) -> tuple[Outcome, dict[str, Any]]:
+        if info.problem:
+            raise Permanent("NOT_A_FILE", info.problem)
         if refused := refusal(info.name, info.size, self._owner.max_bytes):
             raise Permanent(refused.code, refused.message)
         upload = next((sent for sent in self.record.uploads if sent.version == info.version), None)
@@ -347,7 +374,9 @@ class _Held:
         attempt, deployment = self._lease.attempt, self._owner.identity.deployment
         metadata = document_metadata(info, attempt=attempt, deployment=deployment)
         self._sent = Upload(attempt=attempt)
-        sent = await self._index.upload(resource, path, display_name=PurePosixPath(info.name).name, metadata=metadata)
+        sent = await self._index.upload(
+            resource, path, display_name=normal(PurePosixPath(info.name).name), metadata=metadata
+        )
         self._sent = Upload(
             attempt=attempt,
             version=info.version,

@@ -15,10 +15,11 @@ from types import MappingProxyType
 
 from functions.ingest.reconcile import Outcome, Reconciler
 from shared.buckets import ObjectInfo, PreconditionFailed
+from shared.buckets.documents import documents_of
 from shared.failures import Misconfigured, NewerSchema, Transient
 from shared.gemini.client import DocumentState
 from shared.gemini.metadata import DEPLOYMENT, OBJECT
-from shared.names import is_document, store_of
+from shared.names import is_document, normal, store_of
 from shared.records import Saved, Status
 from shared.stores import Stores
 
@@ -74,6 +75,7 @@ async def sweep(
     """
     started = time.monotonic()
     await stores.finish_deletions()
+    await stores.join_spellings()
     found = await survey(reconciler, stores, store=store)
     await _forget_deleted(reconciler, found)
     report = await see_to_all(partial(see_to, reconciler), found, too_many_gone(found, max_deletions_percent))
@@ -103,9 +105,9 @@ async def survey(reconciler: Reconciler, stores: Stores, *, store: str | None = 
                 found[document.metadata[OBJECT]].listed[document.name] = document.state
     async for saved in reconciler.records.list():
         found[saved.record.object].saved = saved
-    async for info in reconciler.documents.list():
-        if is_document(info.name):
-            found[info.name].info = info
+    async for info in documents_of(reconciler.documents):
+        found[info.name].info = info
+    store = store and normal(store)
     return {name: seen for name, seen in found.items() if store in (None, store_of(name))}
 
 
@@ -125,12 +127,17 @@ def settled(reconciler: Reconciler, seen: Seen) -> bool:
 def too_many_gone(found: Survey, max_percent: int) -> dict[str, int]:
     """The stores of which the bucket lacks more than that share of the indexed documents, and how many it lacks."""
     indexed = Counter(store_of(name) for name, seen in found.items() if seen.is_indexed)
-    gone = Counter(store_of(name) for name, seen in found.items() if seen.is_indexed and seen.info is None)
+    gone = Counter(store_of(name) for name, seen in found.items() if _is_gone(name, seen))
     return {
         store: count
         for store, count in gone.items()
         if count > ALWAYS_MAY_GO and count * 100 > max_percent * indexed[store]
     }
+
+
+def _is_gone(name: str, seen: Seen) -> bool:
+    """Whether the bucket lacks an indexed document, and not because objects of that name are none any more."""
+    return seen.is_indexed and seen.info is None and is_document(name)
 
 
 async def _forget_deleted(reconciler: Reconciler, found: Survey) -> None:
@@ -175,7 +182,7 @@ async def _work(
     act: Callable[[str, Seen], Awaitable[str]], remaining: Iterator[tuple[str, Seen]], report: Report
 ) -> None:
     for name, seen in remaining:
-        if seen.info is None and seen.is_indexed and store_of(name) in report.refused:
+        if _is_gone(name, seen) and store_of(name) in report.refused:
             report.outcomes[REFUSED] += 1
             continue
         try:
@@ -188,5 +195,5 @@ async def _work(
                 log.error("The sweep skips documents that a newer version indexed. The first: %s", error)
             outcome = NEWER
         report.outcomes[outcome] += 1
-        if outcome in (Outcome.BUSY, Outcome.PENDING, TO_RECONCILE, "error"):
+        if outcome in (Outcome.BUSY, Outcome.PENDING, Outcome.CHANGING, TO_RECONCILE, "error"):
             report.unsettled.append(name)

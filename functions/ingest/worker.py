@@ -29,7 +29,7 @@ BRIEFLY = 5.0
 """Seconds that the small sweep waits for one document; it comes again in a minute."""
 NO_DOCUMENT = "no document"
 """What comes of an event about an object that is not indexed, by its name or because it is of another bucket."""
-WAITING = (Outcome.PENDING, Outcome.BUSY)
+WAITING = (Outcome.PENDING, Outcome.BUSY, Outcome.CHANGING)
 
 
 def reconciler_of(runtime: Runtime, holder: str, *, patience: float = PATIENCE) -> Reconciler:
@@ -71,7 +71,7 @@ async def settle(runtime: Runtime, name: str, *, patience: float = PATIENCE) -> 
     finally:
         metrics.INGEST_OUTCOMES.add(came_of_it)
         metrics.INGEST_SECONDS.observe(time.monotonic() - started)
-    level = logging.DEBUG if outcome is Outcome.UNCHANGED else logging.INFO
+    level = logging.DEBUG if outcome in (Outcome.UNCHANGED, Outcome.CHANGING) else logging.INFO
     log.log(level, "%s: %s", described_by(name), outcome)
     return outcome
 
@@ -86,9 +86,11 @@ async def settle_event(runtime: Runtime, event: ObjectEvent) -> str:
         _say_not_ours(event.bucket)
     if name is None or not is_document(described_by(name)):
         return NO_DOCUMENT
+    if name != described_by(name):  # a metadata file, which may be named in another Unicode form than the document
+        name = await runtime.documents.find(described_by(name))
     outcome = await settle(runtime, name)
     if outcome in WAITING:
-        await runtime.unfinished.add(described_by(name))
+        await runtime.unfinished.add(name)
     return outcome
 
 

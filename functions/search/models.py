@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 
 from pydantic import AliasChoices, BaseModel, BeforeValidator, ConfigDict, Field
 
-from shared.names import DEFAULT_STORE
+from shared.names import DEFAULT_STORE, normal
 
 MAX_STORES = 5
 """How many stores Gemini searches at once (python-genai issue 2074)."""
@@ -65,7 +65,7 @@ class SearchRequest(BaseModel):
     def every_store(self) -> list[str]:
         """The stores to search, each once."""
         named = [self.store] if self.store else []
-        return list(dict.fromkeys([*named, *self.stores])) or [DEFAULT_STORE]
+        return list(dict.fromkeys(map(normal, [*named, *self.stores]))) or [DEFAULT_STORE]
 
 
 class Source(BaseModel):

@@ -18,10 +18,11 @@ from functions.search.models import Citation, Retracted, SearchAnswer, SearchReq
 from shared import metrics
 from shared.access import Budget, budget, caller, check_store
 from shared.buckets import ObjectInfo
+from shared.buckets.documents import documents_of
 from shared.errors import ServiceError
 from shared.failures import NotThere, Permanent
 from shared.gemini.grounding import Grounded, Passage, Support, gathered, read_grounding, text_of
-from shared.names import DEFAULT_STORE, is_document, store_of
+from shared.names import normal
 from shared.runtime import Runtime
 from shared.settings import Settings
 
@@ -207,10 +208,8 @@ async def _resource(runtime: Runtime, store: str) -> str:
     resource = await runtime.stores.resource(store)
     if resource:
         return resource
-    folder = "" if store == DEFAULT_STORE else f"{store}/"
-    async for info in runtime.documents.list(folder):
-        if is_document(info.name) and store_of(info.name) == store:
-            raise await _not_ready(runtime, store, info)
+    async for info in documents_of(runtime.documents, store=store):
+        raise await _not_ready(runtime, store, info)
     raise ServiceError(
         "STORE_NOT_FOUND",
         f"There is no store {store!r}. Put a document into a folder of that name; /api/stores lists the stores.",
@@ -231,7 +230,9 @@ async def _not_ready(runtime: Runtime, store: str, example: ObjectInfo) -> Servi
 
 def _config(request: SearchRequest, resources: list[str], settings: Settings) -> types.GenerateContentConfig:
     file_search = types.FileSearch(
-        file_search_store_names=resources, top_k=settings.max_sources, metadata_filter=request.metadata_filter or None
+        file_search_store_names=resources,
+        top_k=settings.max_sources,
+        metadata_filter=normal(request.metadata_filter or "") or None,
     )
     return types.GenerateContentConfig(
         system_instruction=INSTRUCTION,

@@ -11,9 +11,11 @@ from collections.abc import AsyncIterable, AsyncIterator, Mapping
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field
 from datetime import datetime
+from enum import StrEnum
 from typing import Protocol
 
 from shared.failures import Misconfigured
+from shared.names import normal
 
 ABSENT = "0"
 """The generation of an object that does not exist: `put(..., if_generation=ABSENT)` only creates."""
@@ -51,6 +53,8 @@ class ObjectInfo:
     """What was given as metadata and is none, a sentence for each."""
     metadata_known: bool = True
     """False in a listing that does not say what metadata the object has: `stat` does."""
+    problem: str | None = None
+    """Why the object cannot be read, as a sentence for its owner: in a folder it is a link or no regular file."""
 
     @property
     def version(self) -> str:
@@ -65,10 +69,14 @@ class ObjectInfo:
 
     @property
     def metadata_digest(self) -> str:
-        """A short digest of the metadata, with a `+` before it; empty where there is none."""
-        if not self.metadata and not self.metadata_notes:
+        """A short digest of the metadata, with a `+` before it; empty where there is none.
+
+        It has the name in it where that is not in NFC, as the folder, which is metadata too, is indexed in NFC.
+        """
+        name = [] if normal(self.name) == self.name else [normal(self.name)]
+        if not self.metadata and not self.metadata_notes and not name:
             return ""
-        canonical = json.dumps([dict(self.metadata), *self.metadata_notes], sort_keys=True).encode()
+        canonical = json.dumps([dict(self.metadata), *self.metadata_notes, *name], sort_keys=True).encode()
         return f"+{hashlib.sha256(canonical).hexdigest()[:16]}"
 
 
@@ -78,6 +86,16 @@ class ObjectReader(Protocol):
     generation: str
 
     def __aiter__(self) -> AsyncIterator[bytes]: ...
+
+
+class Stability(StrEnum):
+    """Whether somebody may still be writing an object."""
+
+    STABLE = "stable"
+    RECENT = "recent"
+    """It is whole as far as can be known, but was changed within the last seconds: more may follow."""
+    CHANGING = "changing"
+    """Somebody is writing it, or may be."""
 
 
 class Bucket(Protocol):
@@ -93,6 +111,9 @@ class Bucket(Protocol):
         generation.
         """
 
+    async def stability(self, info: ObjectInfo) -> Stability:
+        """Whether somebody may still be writing what was just seen of an object."""
+
     async def put(
         self, name: str, data: bytes | AsyncIterable[bytes], *, if_generation: str | None = None
     ) -> ObjectInfo:
@@ -103,6 +124,12 @@ class Bucket(Protocol):
 
     async def delete(self, name: str, *, if_generation: str | None = None) -> bool:
         """Delete the object; False where there was none. Raises PreconditionFailed."""
+
+    async def find(self, name: str) -> str:
+        """The name of the object that `name` means: one that differs from it only in its Unicode form, where there is
+
+        one, else `name` in NFC.
+        """
 
     def locate(self, bucket: str, key: str) -> str | None:
         """The name here of what an event calls `key` in `bucket`; None where that is no object of this bucket."""

@@ -23,12 +23,13 @@ from shared.buckets import (
     ObjectInfo,
     ObjectNotFound,
     PreconditionFailed,
+    Stability,
     Unreadable,
 )
-from shared.buckets.metadata_file import MAX_BYTES, parse_metadata
+from shared.buckets.metadata_file import MAX_BYTES, normalized, parse_metadata
 from shared.encodings import UnknownEncoding
 from shared.failures import Misconfigured, Transient
-from shared.names import MAX_NAME_BYTES, METADATA_SUFFIX, described_by, name_problem
+from shared.names import EMPTY_SEGMENTS, MAX_NAME_BYTES, METADATA_SUFFIX, described_by, name_problem, normal, spellings
 
 T = TypeVar("T")
 Page = tuple[list[ObjectInfo], str | None]
@@ -85,14 +86,26 @@ class CloudBucket(ABC):
             return None
         return key.removeprefix(self._prefix)
 
+    async def find(self, name: str) -> str:
+        if not name.isascii():
+            for spelling in spellings(name):
+                if not self._problem(spelling) and await self._run(self._head, spelling) is not None:
+                    return spelling
+        return normal(name)
+
+    async def stability(self, info: ObjectInfo) -> Stability:
+        """Stable: an object appears when all of it was written."""
+        return Stability.STABLE
+
     async def stat(self, name: str) -> ObjectInfo | None:
         if self._problem(name):
             return None
         info, described = await asyncio.gather(self._run(self._head, name), self._description(name))
-        if info is None or described is None:
+        if info is None:
             return info
-        metadata, notes = described
-        return replace(info, metadata={**info.metadata, **metadata}, metadata_notes=notes)
+        own = {normal(key): normalized(value) for key, value in info.metadata.items()}
+        metadata, notes = described or ({}, ())
+        return replace(info, metadata={**own, **metadata}, metadata_notes=notes)
 
     @asynccontextmanager
     async def open(self, name: str, generation: str | None = None) -> AsyncIterator[CloudReader]:
@@ -107,7 +120,7 @@ class CloudBucket(ABC):
     async def put(
         self, name: str, data: bytes | AsyncIterable[bytes], *, if_generation: str | None = None
     ) -> ObjectInfo:
-        if problem := self._problem(name):
+        if problem := name_problem(name) or self._problem(name):
             raise InvalidObjectName(problem)
         if isinstance(data, bytes):
             return await self._put_bytes(name, data, if_generation)
@@ -196,8 +209,10 @@ class CloudBucket(ABC):
                 raise
 
     def _problem(self, name: str) -> str | None:
-        """Why there can be no such object here, as a sentence for its owner."""
+        """Why there can be no such object here, as a sentence for its owner; others may put some that this does not."""
         problem = name_problem(name)
+        if problem == EMPTY_SEGMENTS and {".", ".."}.isdisjoint(name.split("/")):
+            problem = None
         if problem is None and len(self._key(name).encode()) > MAX_NAME_BYTES:
             return f"With this bucket's prefix, the name takes more than {MAX_NAME_BYTES} bytes of UTF-8."
         return problem

@@ -15,7 +15,7 @@ import os
 import secrets
 import stat as st
 import time
-from collections.abc import AsyncIterable, AsyncIterator, Iterator, Mapping
+from collections.abc import AsyncIterable, AsyncIterator, Collection, Iterator, Mapping
 from contextlib import asynccontextmanager, contextmanager
 from datetime import UTC, datetime
 from functools import lru_cache
@@ -28,11 +28,13 @@ from shared.buckets import (
     ObjectInfo,
     ObjectNotFound,
     PreconditionFailed,
+    Stability,
     Unreadable,
 )
 from shared.buckets.metadata_file import MAX_BYTES, parse_metadata
+from shared.buckets.writers import Changes, open_elsewhere
 from shared.failures import Misconfigured, Transient
-from shared.names import METADATA_SUFFIX, name_problem
+from shared.names import METADATA_SUFFIX, name_problem, normal, spellings
 
 log = logging.getLogger(__name__)
 
@@ -41,16 +43,23 @@ CLOCK_TICK = 0.02
 """Seconds within which two writes may carry the same timestamp: Linux stamps files at its timer's pace, 1 to 10 ms."""
 STALE_UPLOAD = 3600
 """Seconds after which a temporary file was left by a process that died."""
+LINK = "It is a link, and links are not followed: they could lead out of the folder. Put the file itself here."
+MOST_PLACES = 16
+"""Folders of one name, in different Unicode forms, that are looked into."""
+SPECIAL = "It is a pipe, a socket or a device. Put a file here."
 
 
 class DirectoryBucket:
-    """Objects are the regular files below `root`; a name is the path relative to it.
+    """Objects are the files below `root`; a name is the path relative to it.
+
+    Links and special files are objects that cannot be read.
 
     The metadata of the object `NAME` is what the file `NAME.metadata.json` beside it says.
     """
 
     def __init__(self, root: Path) -> None:
         self.root = root
+        self._changes = Changes()
 
     async def make(self) -> None:
         """Make the folder where it is missing. Nothing else does: a missing folder may be one that is not mounted."""
@@ -71,7 +80,7 @@ class DirectoryBucket:
         try:
             with self._parent(name) as (folder, leaf):
                 status = os.stat(leaf, dir_fd=folder, follow_symlinks=False)
-                if st.S_ISREG(status.st_mode):
+                if not st.S_ISDIR(status.st_mode):
                     return _info(name, status, *_metadata(folder, leaf)), time.time() - status.st_ctime
         except ObjectNotFound:
             pass
@@ -109,6 +118,23 @@ class DirectoryBucket:
     async def delete(self, name: str, *, if_generation: str | None = None) -> bool:
         return await asyncio.to_thread(self._delete, name, if_generation)
 
+    async def find(self, name: str) -> str:
+        return name if name.isascii() or name_problem(name) else await asyncio.to_thread(self._find, name)
+
+    async def stability(self, info: ObjectInfo) -> Stability:
+        """Whether another program may still be writing the file; what this bucket wrote is whole at once."""
+        if info.problem or self._changes.ours(info):
+            return Stability.STABLE
+        try:
+            age, open_ = await asyncio.to_thread(self._writers, info)
+        except (ObjectNotFound, Unreadable):
+            return Stability.STABLE  # there is nothing to wait for
+        return self._changes.judge(info, age=age, open_=open_)
+
+    async def links(self, names: Collection[str]) -> list[str]:
+        """The other names of the files that have any of these names (hard links)."""
+        return await asyncio.to_thread(self._links, names)
+
     def locate(self, bucket: str, key: str) -> str | None:
         """The key: a folder has no name that events could give, and is the only bucket that they can mean."""
         return key
@@ -117,6 +143,36 @@ class DirectoryBucket:
         """Nothing is kept open."""
 
     # What follows blocks, and runs in threads.
+
+    def _find(self, name: str) -> str:
+        """The exact name, folder by folder; the same folder may be there in several forms."""
+        segments, places = name.split("/"), [""]
+        for depth, segment in enumerate(segments):
+            further = [f"{place}{form}/" for place in places for form in _forms(self.root / place, segment)]
+            if not further:
+                return places[0] + normal("/".join(segments[depth:]))
+            places = further[:MOST_PLACES]
+        return places[0].removesuffix("/")
+
+    def _writers(self, info: ObjectInfo) -> tuple[float, bool | None]:
+        """How many seconds ago the file changed, and whether it is open for writing; None where nothing tells."""
+        fd = self._open_file(info.name)
+        try:
+            status = os.fstat(fd)
+            return time.time() - max(status.st_mtime, status.st_ctime), open_elsewhere(fd)
+        finally:
+            os.close(fd)
+
+    def _links(self, names: Collection[str]) -> list[str]:
+        files = set()
+        for name in names:
+            with contextlib.suppress(OSError):
+                status = (self.root / name).lstat()
+                if st.S_ISREG(status.st_mode) and status.st_nlink > 1:
+                    files.add(_inode(_generation(status)))
+        if not files:
+            return []
+        return [info.name for info in self._walk("") if _inode(info.generation) in files and info.name not in names]
 
     @contextmanager
     def _parent(self, name: str, *, create: bool = False) -> Iterator[tuple[int, str]]:
@@ -183,7 +239,9 @@ class DirectoryBucket:
             os.utime(fd, ns=(modified, modified))
             os.rename(temporary, leaf, dst_dir_fd=folder)
             os.fsync(folder)
-            return _info(name, os.fstat(fd), *_metadata(folder, leaf))
+            info = _info(name, os.fstat(fd), *_metadata(folder, leaf))
+            self._changes.wrote(info)
+            return info
 
     def _delete(self, name: str, if_generation: str | None) -> bool:
         try:
@@ -202,7 +260,7 @@ class DirectoryBucket:
             status = os.stat(leaf, dir_fd=folder, follow_symlinks=False)
         except FileNotFoundError:
             return None
-        return status if st.S_ISREG(status.st_mode) else None
+        return None if st.S_ISDIR(status.st_mode) else status
 
     def _check(self, name: str, current: os.stat_result | None, if_generation: str | None) -> None:
         generation = ABSENT if current is None else _generation(current)
@@ -218,15 +276,15 @@ class DirectoryBucket:
             entries = self._entries(inside)
             for leaf, entry in entries.items():
                 name = inside + leaf
-                if leaf.startswith(".") or entry.is_symlink():
+                if leaf.startswith("."):
                     continue
                 if problem := name_problem(name):
                     _warn_once("The file %a was passed over: %s", name, problem)
                 elif entry.is_dir(follow_symlinks=False):
                     if name.startswith(prefix) or prefix.startswith(name + "/"):
                         folders.append(name + "/")
-                elif name.startswith(prefix) and entry.is_file(follow_symlinks=False):
-                    found += self._listed(name, entry, described=leaf + METADATA_SUFFIX in entries)
+                elif name.startswith(prefix):
+                    found += self._listed(name, entry, described=not entries.keys().isdisjoint(_described_in(leaf)))
         return sorted(found, key=lambda info: info.name)
 
     def _entries(self, folder: str) -> dict[str, os.DirEntry[str]]:
@@ -270,6 +328,23 @@ class FileReader:
             raise PreconditionFailed(f"{self._info.name} changed while it was read")
 
 
+def _forms(folder: Path, segment: str) -> list[str]:
+    """The entries of a folder that are called so in any Unicode form, the exact one first."""
+    if segment.isascii():
+        return [segment] if os.path.lexists(folder / segment) else []
+    try:
+        entries = [entry.name for entry in folder.iterdir()]
+    except OSError:
+        return []
+    same = [entry for entry in entries if normal(entry) == normal(segment)]
+    return sorted(same, key=lambda entry: (entry != segment, entry))
+
+
+def _described_in(leaf: str) -> list[str]:
+    """The names that the metadata file of a file may have, in the Unicode forms that are in use."""
+    return [f"{spelling}{METADATA_SUFFIX}" for spelling in ([leaf] if leaf.isascii() else spellings(leaf))]
+
+
 def _open_folder(folder: str, inside: int) -> int:
     try:
         return os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW, dir_fd=inside)
@@ -285,23 +360,28 @@ def _warn_once(message: str, name: str, problem: str) -> None:
 
 def _metadata(folder: int, leaf: str) -> tuple[dict[str, MetadataValue], tuple[str, ...]]:
     """What the metadata file of the file `leaf` says, and what of it is none; nothing where there is no such file."""
-    try:
-        fd = os.open(leaf + METADATA_SUFFIX, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK, dir_fd=folder)
-    except PermissionError:
-        return {}, ("The metadata file may not be read by this server.",)
-    except OSError:  # there is none, or it is a link, or its name would be too long
-        return {}, ()
-    try:
-        if not st.S_ISREG(os.fstat(fd).st_mode):
-            return {}, ()
-        return parse_metadata(os.read(fd, MAX_BYTES + 1))
-    finally:
-        os.close(fd)
+    for name in _described_in(leaf):
+        try:
+            fd = os.open(name, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK, dir_fd=folder)
+        except PermissionError:
+            return {}, ("The metadata file may not be read by this server.",)
+        except OSError:  # there is none, or it is a link, or its name would be too long
+            continue
+        try:
+            if st.S_ISREG(os.fstat(fd).st_mode):
+                return parse_metadata(os.read(fd, MAX_BYTES + 1))
+        finally:
+            os.close(fd)
+    return {}, ()
 
 
 def _generation(status: os.stat_result) -> str:
     """Time of content, time of inode, inode and size: a copy that keeps times still changes one of them."""
     return f"{status.st_mtime_ns:x}-{status.st_ctime_ns:x}-{status.st_ino:x}-{status.st_size:x}"
+
+
+def _inode(generation: str) -> str:
+    return generation.rsplit("-", 2)[1]
 
 
 def _info(
@@ -317,6 +397,7 @@ def _info(
         updated=datetime.fromtimestamp(status.st_mtime, UTC),
         metadata=metadata or {},
         metadata_notes=notes,
+        problem=None if st.S_ISREG(status.st_mode) else LINK if st.S_ISLNK(status.st_mode) else SPECIAL,
     )
 
 

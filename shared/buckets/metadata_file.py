@@ -7,6 +7,7 @@ import math
 from typing import Any
 
 from shared.buckets import MetadataValue
+from shared.names import normal
 
 MAX_BYTES = 64 << 10
 """The largest metadata file that is read."""
@@ -29,10 +30,17 @@ def parse_metadata(data: bytes) -> tuple[dict[str, MetadataValue], tuple[str, ..
     notes = []
     for key, value in found.items():
         try:
-            metadata[key] = _value(value)
+            metadata[normal(key)] = normalized(_value(value))
         except (ValueError, OverflowError):
             notes.append(f"Metadata {key!r} was left out: it takes a text, a number, or a list of texts.")
     return metadata, tuple(notes)
+
+
+def normalized(value: MetadataValue) -> MetadataValue:
+    """A value in Unicode's form NFC, in which filters are compared."""
+    if isinstance(value, tuple):
+        return tuple(map(normal, value))
+    return normal(value) if isinstance(value, str) else value
 
 
 def _value(value: Any) -> MetadataValue:

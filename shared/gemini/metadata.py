@@ -7,6 +7,7 @@ from pathlib import PurePosixPath
 
 from shared.buckets import MetadataValue, ObjectInfo
 from shared.gemini.mime import suffix_of
+from shared.names import normal
 
 OBJECT = "flamehaven_object"
 ATTEMPT = "flamehaven_attempt"
@@ -32,7 +33,7 @@ def searchable_metadata(info: ObjectInfo) -> tuple[dict[str, MetadataValue], tup
 
     That is `folder` and `type`, unless they are given, and what is given, as far as Gemini's limits allow.
     """
-    folder = str(PurePosixPath(info.name).parent)
+    folder = normal(str(PurePosixPath(info.name).parent))
     found: dict[str, MetadataValue] = {
         "folder": "" if folder == "." else folder,
         "type": suffix_of(info.name).removeprefix("."),

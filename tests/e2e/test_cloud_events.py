@@ -139,6 +139,15 @@ def test_metadata_of_the_object_can_be_filtered_by(place: Place) -> None:
     assert place.document("meta/keys.md")["metadata"] == {"owner": "bob"}
 
 
+def test_an_object_with_an_empty_folder_in_its_name_fails_with_a_reason(place: Place) -> None:
+    for name in ("hr/sub//double.md", "/lead.md"):
+        place.cloud.put(name, "x")
+        until(lambda name=name: place.status(name) == "failed")
+        assert place.document(name)["reason"]["code"] == "INVALID_FILENAME"
+    listed = place.server.get("/api/documents", params={"status": "failed"}).json()["documents"]
+    assert {document["object"] for document in listed} >= {"hr/sub//double.md", "/lead.md"}
+
+
 def test_an_overwritten_object_answers_all_the_while(place: Place) -> None:
     """Asked all the time, the store never answers with neither version."""
     place.cloud.put("always/leave.md", LEAVE.format(20))

@@ -6,6 +6,7 @@ import asyncio
 import gc
 import gzip
 import json
+import unicodedata
 import zlib
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
@@ -32,6 +33,7 @@ from shared.buckets import (
     gcs,
     s3,
 )
+from shared.buckets.documents import documents_of
 from shared.content import fetch
 from shared.encoded_words import decoded
 from shared.failures import DependencyFailure, Misconfigured, Permanent, Transient
@@ -241,6 +243,24 @@ async def test_what_is_no_name_is_no_object(place: Place) -> None:
         with pytest.raises(InvalidObjectName):
             await place.bucket.put(name, b"x")
         assert not await place.bucket.delete(name)
+
+
+async def test_what_others_put_under_an_empty_folder_can_be_seen_and_deleted(place: Place) -> None:
+    for name in ("hr//x.md", "/lead.md"):
+        place.write(name, b"x")
+        assert (await place.bucket.stat(name)) is not None
+        assert [info.name for info in await listed(place.bucket)] == [name]
+        assert await place.bucket.delete(name)
+
+
+async def test_a_name_finds_the_object_that_has_it_in_another_unicode_form(place: Place) -> None:
+    nfc, nfd = "Gärtnerei/Öl.md", unicodedata.normalize("NFD", "Gärtnerei/Öl.md")
+    mixed = f"{nfd.split('/')[0]}/{nfc.split('/')[1]}"
+    assert await place.bucket.find(nfd) == nfc
+    place.write(mixed, b"x")
+    assert await place.bucket.find(nfc) == await place.bucket.find(nfd) == mixed
+    assert [info.name async for info in documents_of(place.bucket, store="Gärtnerei")] == [mixed]
+    assert [info.name async for info in documents_of(place.bucket, prefix=nfd)] == [mixed]
 
 
 async def test_a_name_that_is_too_long_only_with_the_prefix_is_refused(place: Place) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import unicodedata
 from pathlib import Path
 
 import pytest
@@ -141,26 +142,69 @@ async def test_nothing_outside_the_root_can_be_named_or_linked_to(bucket: Direct
     bucket.root.mkdir(exist_ok=True)
     (bucket.root / "file.txt").symlink_to(tmp_path / "secret.txt")
     (bucket.root / "folder").symlink_to(tmp_path / "folder")
-    for name in ("file.txt", "folder/inner.txt", "../secret.txt", "a/../../secret.txt", "/etc/passwd", ""):
+    for name in ("folder/inner.txt", "../secret.txt", "a/../../secret.txt", "/etc/passwd", ""):
         assert await bucket.stat(name) is None
         with pytest.raises(ObjectNotFound):
             await read(bucket, name)
         assert not await bucket.delete(name)
+    for name in ("file.txt", "folder"):
+        link = await bucket.stat(name)
+        assert link is not None
+        assert "link" in str(link.problem)
+        with pytest.raises(ObjectNotFound):
+            await read(bucket, name)
     for name in ("folder/new.txt", "../secret.txt", "/tmp/x", "a//b", "a\0b"):
         with pytest.raises(InvalidObjectName):
             await bucket.put(name, b"x")
-    assert await names(bucket) == []
+    assert await names(bucket) == ["file.txt", "folder"]
     await bucket.put("file.txt", b"replaces the link, not what it points to")
+    assert await bucket.delete("folder")
+    assert (tmp_path / "folder" / "inner.txt").exists()
     assert (tmp_path / "secret.txt").read_text() == "secret"
 
 
-async def test_what_is_no_regular_file_is_no_object(bucket: DirectoryBucket) -> None:
-    bucket.root.mkdir(exist_ok=True)
+async def test_what_is_no_regular_file_is_an_object_that_cannot_be_read(bucket: DirectoryBucket) -> None:
     os.mkfifo(bucket.root / "pipe.txt")
     (bucket.root / "folder.txt").mkdir()
-    assert await bucket.stat("pipe.txt") is None
+    pipe = await bucket.stat("pipe.txt")
+    assert pipe is not None
+    assert "pipe" in str(pipe.problem)
+    with pytest.raises(ObjectNotFound):
+        await read(bucket, "pipe.txt")
     assert await bucket.stat("folder.txt") is None
-    assert await names(bucket) == []
+    assert await names(bucket) == ["pipe.txt"]
+
+
+async def test_a_name_finds_the_file_that_has_it_in_another_unicode_form(bucket: DirectoryBucket) -> None:
+    nfc, nfd = "Gärtnerei/Öl.md", unicodedata.normalize("NFD", "Gärtnerei/Öl.md")
+    assert await bucket.find(nfd) == nfc, "there is none: it would be made in NFC"
+    path = bucket.root / nfd
+    path.parent.mkdir()
+    path.write_text("x")
+    assert await bucket.find(nfc) == await bucket.find(nfd) == nfd
+    assert await bucket.find("Gärtnerei/new ü.md") == f"{path.parent.name}/new ü.md"
+    await bucket.put(nfc, b"another object, as its name is exactly this")
+    assert (await bucket.find(nfc), await bucket.find(nfd)) == (nfc, nfd)
+    assert await bucket.find("plain.md") == "plain.md"
+
+
+async def test_a_metadata_file_may_be_named_in_another_unicode_form(bucket: DirectoryBucket) -> None:
+    nfd = unicodedata.normalize("NFD", "Öl.md")
+    await bucket.put(nfd, b"x")
+    (bucket.root / "Öl.md.metadata.json").write_text('{"author": "Ann"}')
+    info = await bucket.stat(nfd)
+    assert info is not None
+    assert info.metadata == {"author": "Ann"}
+    assert [each.metadata async for each in bucket.list() if each.name == nfd] == [{"author": "Ann"}]
+
+
+async def test_the_other_names_of_a_file_are_found(bucket: DirectoryBucket) -> None:
+    await bucket.put("hr/one.md", b"x")
+    await bucket.put("hr/alone.md", b"x")
+    (bucket.root / "it").mkdir()
+    (bucket.root / "it" / "two.md").hardlink_to(bucket.root / "hr" / "one.md")
+    assert await bucket.links({"hr/one.md"}) == ["it/two.md"]
+    assert await bucket.links({"hr/alone.md", "gone.md"}) == []
 
 
 async def test_names_that_the_file_system_cannot_hold_are_refused(bucket: DirectoryBucket) -> None:

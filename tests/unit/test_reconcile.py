@@ -6,8 +6,9 @@ from collections.abc import Callable
 
 import pytest
 
+from shared.buckets import Stability
 from shared.records import Status
-from tests.simulator import REJECTED, Process, World
+from tests.simulator import BROKEN, EMPTY, REJECTED, Process, World
 
 NAME = "x.txt"
 
@@ -135,4 +136,49 @@ def test_what_is_being_indexed_is_not_renewed(world: World) -> None:
     go_on(world, world.start(NAME, renew=True))
     assert world.records[NAME] == before
     go_on(world, worker)
+    assert world.records[NAME].status is Status.INDEXED
+
+
+def indexed(world: World, content: str) -> None:
+    world.put(NAME, content)
+    run(world)
+    assert world.records[NAME].status is Status.INDEXED
+
+
+def test_a_file_that_is_being_written_keeps_its_old_document(world: World) -> None:
+    indexed(world, "alpha")
+    before = world.records[NAME]
+    world.writing[NAME] = Stability.CHANGING
+    world.put(NAME, EMPTY)
+    run(world)
+    assert world.records[NAME] == before
+    world.put(NAME, "beta")
+    world.finish()
+    assert world.records[NAME].status is Status.INDEXED
+    assert world.records[NAME].version != before.version
+
+
+def test_a_part_of_a_file_that_fails_takes_nothing_out_while_more_may_follow(world: World) -> None:
+    indexed(world, "alpha")
+    before = world.records[NAME]
+    for content in (EMPTY, REJECTED, BROKEN):
+        world.writing[NAME] = Stability.RECENT
+        world.put(NAME, content)
+        run(world)
+        record = world.records[NAME]
+        assert (record.document, record.reason, record.lease) == (before.document, None, None)
+    world.writing.clear()
+    world.finish()
+    assert world.records[NAME].status is Status.FAILED
+
+
+def test_a_file_that_is_written_again_while_it_is_sent_is_left_until_it_is_whole(world: World) -> None:
+    world.put(NAME, "alpha")
+    worker = run(world, until=lambda: noted(world))
+    world.writing[NAME] = Stability.CHANGING
+    world.put(NAME, EMPTY)
+    go_on(world, worker)
+    assert world.records[NAME].lease is None
+    world.put(NAME, "beta")
+    world.finish()
     assert world.records[NAME].status is Status.INDEXED

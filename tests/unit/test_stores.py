@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import unicodedata
 from pathlib import Path
 
 import pytest
@@ -68,6 +69,20 @@ async def test_a_deleted_store_is_gone_for_every_process_and_can_be_made_anew(
     assert (await other.resource("hr"), await other.all(), gemini.stores) == (None, [], set())
     await one.delete("hr")
     assert await other.ensure("hr") not in (None, old)
+
+
+async def test_a_store_that_was_recorded_in_another_unicode_form_is_found_under_its_nfc_name(
+    bucket: DirectoryBucket, gemini: Maker
+) -> None:
+    stores = process(bucket, gemini)
+    nfd = unicodedata.normalize("NFD", "Gärtnerei")
+    old = await stores.ensure(nfd)
+    await stores.join_spellings()
+    assert await stores.resource("Gärtnerei") == old
+    assert [record.store for record in await stores.all()] == ["Gärtnerei"]
+    await stores.ensure(nfd)
+    await stores.join_spellings()
+    assert (await stores.resource("Gärtnerei"), gemini.stores) == (old, {old})
 
 
 async def test_a_deletion_that_was_cut_short_is_finished(bucket: DirectoryBucket, gemini: Maker) -> None:
