@@ -10,13 +10,12 @@ import time
 from collections.abc import Mapping
 from datetime import UTC, datetime
 
-from flamehaven.documents import status_of
 from shared import metrics
 from shared.buckets import ABSENT, PreconditionFailed
 from shared.buckets.documents import documents_of
 from shared.failures import DependencyFailure
 from shared.names import store_of
-from shared.records import Status
+from shared.records import Status, status_of
 from shared.runtime import Runtime
 from shared.state.collection import read
 

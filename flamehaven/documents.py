@@ -34,7 +34,7 @@ from shared.http import endpoint
 from shared.logs import request_id
 from shared.names import METADATA_SUFFIX, is_document, name_problem, normal, not_a_document, store_of
 from shared.reading import read_query
-from shared.records import Reason, Record, Status
+from shared.records import Reason, Record, Status, status_of
 from shared.runtime import Runtime, runtime
 
 
@@ -157,11 +157,6 @@ async def delete_object(parts: Runtime, name: str) -> None:
     """Delete a document's object and its metadata file from the bucket."""
     await parts.documents.delete(name)
     await parts.documents.delete(name + METADATA_SUFFIX)
-
-
-def status_of(info: ObjectInfo, record: Record | None) -> Status:
-    """How far an object has come; a record of an older version, or of none, says nothing of the present one."""
-    return record.status if record is not None and info.is_version(record.version) else Status.PENDING
 
 
 async def _see_to_pending(pump: Pump, document: Document) -> None:

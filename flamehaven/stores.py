@@ -10,7 +10,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
-from flamehaven.documents import delete_object, status_of
+from flamehaven.documents import delete_object
 from functions.ingest.worker import renew
 from shared.access import caller, check_store
 from shared.buckets import ObjectInfo
@@ -21,8 +21,9 @@ from shared.http import endpoint
 from shared.logs import request_id
 from shared.names import normal, store_of, store_problem
 from shared.reading import read_json, read_query
-from shared.records import Snapshot
+from shared.records import Snapshot, status_of
 from shared.runtime import Runtime, runtime
+from shared.stores import store_not_found
 
 PARALLEL = 16
 """Objects that one request changes at once."""
@@ -155,7 +156,7 @@ async def _objects(parts: Runtime, store: str) -> list[ObjectInfo]:
     """The documents of a store. Raises ServiceError where there is no such store."""
     objects = [info async for info in documents_of(parts.documents, store=store)]
     if not objects and await parts.stores.resource(store) is None:
-        raise ServiceError("STORE_NOT_FOUND", f"There is no store {store!r}; /api/stores lists the stores.")
+        raise await store_not_found(parts.stores, store)
     return objects
 
 

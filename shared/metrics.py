@@ -111,7 +111,11 @@ UPLOAD_BYTES = Metric("file_upload_size_bytes", "Bytes of a file that was kept."
 UPLOAD_SECONDS = Metric(
     "file_upload_duration_seconds", "Seconds until a file was kept.", ("store",), Kind.HISTOGRAM, _SECONDS
 )
-SEARCHES = Metric("search_requests", "Searches: success or error.", ("status", "store"))
+SEARCHES = Metric(
+    "search_requests",
+    "Searches: success, refused (nothing was found) or error.",
+    ("status", "store"),
+)
 SEARCH_SECONDS = Metric(
     "search_duration_seconds", "Seconds of a search.", ("store",), Kind.HISTOGRAM, (*_SECONDS, 30.0)
 )

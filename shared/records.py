@@ -131,6 +131,11 @@ class Saved:
     generation: str
 
 
+def status_of(info: ObjectInfo, record: Record | None) -> Status:
+    """How far an object has come; a record of an older version, or of none, says nothing of the present one."""
+    return record.status if record is not None and info.is_version(record.version) else Status.PENDING
+
+
 Snapshot = Callable[[str], Awaitable[Record | None]]
 """Gives the record that an object of that name had when the snapshot was taken, or a newer one."""
 

@@ -18,6 +18,7 @@ from shared.failures import Transient
 from shared.flights import Flights
 from shared.keys import Keys
 from shared.notices import Notices
+from shared.progress import Progress
 from shared.records import Records
 from shared.settings import Settings, settings
 from shared.state.collection import read
@@ -48,6 +49,7 @@ class Runtime:
     """Questions that are being put to Gemini."""
     turns: Turns
     """Taken to put one."""
+    progress: Progress
     unfinished: Unfinished
     notices: Notices
     keys: Keys
@@ -97,17 +99,19 @@ async def open_runtime(settings: Settings) -> Runtime:
     deployment = await _deployment(state)
     redis = _link(settings)
     answers = _answers(settings, state, redis, deployment)
+    records = Records(state, answers)
     return Runtime(
         settings=settings,
         documents=documents,
         state=state,
-        records=Records(state, answers),
+        records=records,
         stores=Stores(state, gemini, deployment=deployment, backend=backend),
         gemini=gemini,
         redis=redis,
         answers=answers,
         flights=Flights(),
         turns=Turns(settings.parallel_searches, waiting=settings.parallel_searches),
+        progress=Progress(documents, records),
         unfinished=Unfinished(state),
         notices=Notices(state, settings),
         keys=Keys(state),

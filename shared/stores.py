@@ -10,13 +10,21 @@ import asyncio
 from datetime import UTC, datetime
 from typing import Protocol
 
+from cachetools import LRUCache
+
+from shared.access import caller
 from shared.buckets import ABSENT, Bucket, ObjectInfo, PreconditionFailed
+from shared.errors import ServiceError
 from shared.failures import Transient
 from shared.names import digest_of, normal
 from shared.state.collection import read, read_each
 from shared.state.stored import Stored
 
 CAS_TRIES = 5
+REMEMBERED = 1000
+"""How many stores a process remembers, so that listings need not read them again."""
+NAMED = 20
+"""How many stores an error names."""
 
 
 class StoreRecord(Stored):
@@ -49,6 +57,7 @@ class Stores:
         self._deployment = deployment
         self._backend = backend
         self._making = asyncio.Lock()
+        self._read_before: LRUCache[str, tuple[str, StoreRecord | None]] = LRUCache(REMEMBERED)
 
     async def resource(self, store: str) -> str | None:
         """The Gemini resource name of a store, or None where there is no such store."""
@@ -112,10 +121,15 @@ class Stores:
         return [record for record in await self._every() if not record.deleting]
 
     async def _every(self) -> list[StoreRecord]:
-        async def load(info: ObjectInfo) -> StoreRecord | None:
-            return (await self._load(info.name))[0]
+        return [record async for record in read_each(self._state, self.PREFIX, self._listed)]
 
-        return [record async for record in read_each(self._state, self.PREFIX, load)]
+    async def _listed(self, info: ObjectInfo) -> StoreRecord | None:
+        """The record that a listing found, read only if this process did not read this generation before."""
+        generation, record = self._read_before.get(info.name, (None, None))
+        if generation != info.generation:
+            record, _ = await self._load(info.name)
+            self._read_before[info.name] = (info.generation, record)
+        return record
 
     async def _make(self, store: str, generation: str) -> str | None:
         """Make a store; None where another worker made it first."""
@@ -157,3 +171,14 @@ class Stores:
     def _place(self, store: str) -> str:
         """Each backend has a place of its own: who goes back to one finds the stores that it has there."""
         return f"{self.PREFIX}{digest_of(f'{self._backend} {store}')}.json"
+
+
+async def store_not_found(stores: Stores, store: str) -> ServiceError:
+    """The error for a store that does not exist; it names the stores that the caller may use."""
+    names = sorted(record.store for record in await stores.all() if caller.get().sees(record.store))
+    if names:
+        more = f" and {len(names) - NAMED} more" if len(names) > NAMED else ""
+        hint = f"You may use: {', '.join(map(repr, names[:NAMED]))}{more}."
+    else:
+        hint = "Put a document into a folder of that name."
+    return ServiceError("STORE_NOT_FOUND", f"There is no store {store!r}. {hint}")

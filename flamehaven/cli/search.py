@@ -24,7 +24,9 @@ DOCUMENTS = "/api/documents/"
 @command
 def search(
     question: Annotated[str, typer.Argument(help="What you want to know.", show_default=False)],
-    store: Annotated[list[str] | None, typer.Option(help="A store to search; may be given again.")] = None,
+    store: Annotated[
+        list[str] | None, typer.Option(help="A store to search; may be given again. Without it, all are.")
+    ] = None,
     metadata_filter: Annotated[
         str | None, typer.Option("--filter", help="""Which documents to look at, such as 'type = "pdf"'.""")
     ] = None,
@@ -73,6 +75,8 @@ def _show(answer: SearchAnswer) -> None:
     for number, source in enumerate(answer.sources, 1):
         say(f"\n[{number}] {_place(source)}", style="bold")
         say(_excerpt(source.excerpt), indent=4)
+    if not answer.grounded:
+        say(f"Stores searched: {', '.join(answer.stores)}")
 
 
 def cited(answer: SearchAnswer) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import logging
 import time
 from collections.abc import AsyncGenerator, Iterator
 from typing import TYPE_CHECKING
@@ -19,8 +20,14 @@ from shared.http import endpoint, event_stream, while_connected
 from shared.logs import request_id
 
 if TYPE_CHECKING:
+    from functions.search.models import SearchAnswer
     from functions.search.search import Prepared
     from shared.runtime import Runtime
+
+log = logging.getLogger(__name__)
+
+SEVERAL = "several"
+"""The store that searches of several stores are counted under."""
 
 UvicornWorker.CONFIG_KWARGS["reset_contextvars"] = True
 """Functions Framework then starts no request in the context of an earlier one on the same connection."""
@@ -52,9 +59,9 @@ async def search(request: Request) -> Response:
         response = await event_stream(request, _events(parts, prepared))
         status = CacheStatus.HIT if prepared.kept else CacheStatus.MISS
     else:
-        with _counted(prepared) as results:
+        with _counted(prepared) as answers:
             found, status = await while_connected(request, answer(parts, prepared))
-            results.append(len(found.sources))
+            answers.append(found)
         response = JSONResponse(found.model_dump())
     response.headers["Cache-Status"] = f"flamehaven; {status}"
     return response
@@ -82,7 +89,7 @@ async def _events(runtime: Runtime, prepared: Prepared) -> AsyncGenerator[tuple[
     from functions.search.search import stream
 
     async with contextlib.aclosing(stream(runtime, prepared)) as found:
-        with _counted(prepared) as results:
+        with _counted(prepared) as answers:
             async for event in found:
                 if isinstance(event, Text):
                     name = "text"
@@ -90,18 +97,24 @@ async def _events(runtime: Runtime, prepared: Prepared) -> AsyncGenerator[tuple[
                     name = "retracted"
                 else:
                     name = "answer"
-                    results.append(len(event.sources))
+                    answers.append(event)
                 yield name, event.model_dump_json()
 
 
 @contextlib.contextmanager
-def _counted(prepared: Prepared) -> Iterator[list[int]]:
-    """Count a search whose stores are there; into the list goes how many sources its answer has."""
-    store, started, results = metrics.store_label(prepared.request.every_store[0]), time.monotonic(), list[int]()
+def _counted(prepared: Prepared) -> Iterator[list[SearchAnswer]]:
+    """Count and log a search of stores that exist, by its outcome; its answer goes into the list."""
+    started, outcome = time.monotonic(), "error"
+    stores, answers = list(prepared.resources), list["SearchAnswer"]()
+    store = metrics.store_label(stores[0]) if len(stores) == 1 else SEVERAL
     try:
-        yield results
+        yield answers
     finally:
-        metrics.SEARCHES.add("success" if results else "error", store)
-        metrics.SEARCH_SECONDS.observe(time.monotonic() - started, store)
-        for sources in results:
-            metrics.SEARCH_RESULTS.observe(sources, store)
+        for answer in answers:
+            outcome = "success" if answer.grounded else "refused"
+            metrics.SEARCH_RESULTS.observe(len(answer.sources), store)
+        seconds = time.monotonic() - started
+        metrics.SEARCHES.add(outcome, store)
+        metrics.SEARCH_SECONDS.observe(seconds, store)
+        details = {"outcome": outcome, "stores": stores, "duration_ms": round(seconds * 1000, 1)}
+        log.info("search of %d stores: %s", len(stores), outcome, extra=details)

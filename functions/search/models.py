@@ -6,10 +6,10 @@ from typing import Annotated, Literal
 
 from pydantic import AliasChoices, BaseModel, BeforeValidator, ConfigDict, Field
 
-from shared.names import DEFAULT_STORE, normal
+from shared.names import normal
 
-MAX_STORES = 5
-"""How many stores Gemini searches at once (python-genai issue 2074)."""
+MAX_STORES = 25
+"""How many stores one question may search: Gemini is asked at most six times for it."""
 
 MODEL_NAME = r"^((models|tunedModels)/)?[A-Za-z0-9_-]+(\.[A-Za-z0-9_-]+)*$"
 """A model's name becomes part of an address: `gemini-3.8-flash`, `models/...` or `tunedModels/...`."""
@@ -36,7 +36,7 @@ class SearchRequest(BaseModel):
         validation_alias=AliasChoices("store", "store_name"),
         max_length=255,
         examples=["hr"],
-        description=f"The store to search; `{DEFAULT_STORE}` where neither this nor `stores` is given.",
+        description="The store to search. Without `store` and `stores`, all that the caller may use are searched.",
     )
     stores: Annotated[list[str], BeforeValidator(_as_list)] = Field(
         default_factory=list,
@@ -62,10 +62,10 @@ class SearchRequest(BaseModel):
     )
 
     @property
-    def every_store(self) -> list[str]:
-        """The stores to search, each once."""
+    def named_stores(self) -> list[str]:
+        """The stores that the request names, each once."""
         named = [self.store] if self.store else []
-        return list(dict.fromkeys(map(normal, [*named, *self.stores]))) or [DEFAULT_STORE]
+        return list(dict.fromkeys(map(normal, [*named, *self.stores])))
 
 
 class Source(BaseModel):
@@ -107,7 +107,7 @@ class SearchAnswer(BaseModel):
     model: str = Field(description="The model that answered, as Gemini (or the emulator) names it.")
     query: str
     store: str = Field(description="The first of the stores that were searched.")
-    stores: list[str]
+    stores: list[str] = Field(description="The stores that were searched.")
     usage: Usage
     cached: bool
     request_id: str

@@ -6,19 +6,19 @@ import asyncio
 import contextlib
 import json
 import time
-from collections.abc import AsyncGenerator, AsyncIterator, Mapping
+from collections.abc import AsyncGenerator, AsyncIterator, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from enum import StrEnum
+from itertools import zip_longest
 from pathlib import PurePosixPath
 from urllib.parse import quote, urlsplit
 
 from google.genai import types
 
 from functions.search.models import Citation, Retracted, SearchAnswer, SearchRequest, Source, Text, Usage
+from functions.search.stores import find_stores
 from shared import metrics
-from shared.access import Budget, budget, caller, check_store
-from shared.buckets import ObjectInfo
-from shared.buckets.documents import documents_of
+from shared.access import Budget, budget, caller
 from shared.errors import ServiceError
 from shared.failures import NotThere, Permanent
 from shared.gemini.grounding import Grounded, Passage, Support, gathered, read_grounding, text_of
@@ -28,7 +28,10 @@ from shared.settings import Settings
 
 LONGEST = 90.0
 """Seconds that a question may take, with what has to be tried again."""
+AT_ONCE = 5
+"""How many stores Gemini searches in one call (python-genai issue 2074)."""
 NOT_FOUND = "The documents do not answer this question."
+NO_MATCH = "No document matches the filter."
 INSTRUCTION = (
     "Answer only from the documents that the file search finds. Be short and precise. "
     "If they do not hold the answer, say that you did not find it. Answer in the language of the question."
@@ -58,11 +61,18 @@ class Prepared:
     request_id: str
     resources: Mapping[str, str]
     """The resource name of each store."""
-    model: str
-    config: types.GenerateContentConfig
+    settings: Settings
     mark: str | None
     kept: SearchAnswer | None
     budget: Budget
+
+    @property
+    def model(self) -> str:
+        return self.request.model or self.settings.default_model
+
+    @property
+    def config(self) -> types.GenerateContentConfig:
+        return _config(self.request, list(self.resources.values()), self.settings)
 
     @property
     def key(self) -> str:
@@ -71,26 +81,45 @@ class Prepared:
         stores = sorted(seen) if seen is not None else None
         return json.dumps([self.request.query, self.model, self.config.model_dump_json(), stores])
 
+    def over(self, stores: Sequence[str]) -> Prepared:
+        """The same question to only these of its stores."""
+        return replace(self, resources={store: self.resources[store] for store in stores})
+
+    def without(self, gone: _StoreGone) -> Prepared:
+        """The same question to the stores that are left. Raises _StoreGone if none are, or if the question names it."""
+        if self.request.named_stores or not gone.left:
+            raise gone
+        return self.over(gone.left)
+
+    def searches(self, store: str) -> bool:
+        """Whether the question is about a store, even if nothing in that store can be searched yet."""
+        named = self.request.named_stores
+        return store in named if named else caller.get().sees(store)
+
+
+class _StoreGone(ServiceError):
+    """A store was deleted between the preparation of a question and its answer; `left` are the other stores."""
+
+    def __init__(self, store: str, left: Sequence[str]) -> None:
+        super().__init__("STORE_NOT_FOUND", f"Store {store!r} was deleted during the search.")
+        self.left = left
+
 
 async def prepare(runtime: Runtime, request: SearchRequest, request_id: str) -> Prepared:
     """Check a question and find its stores. Raises ServiceError for a question or a store that cannot be."""
     if not request.query:
         raise ServiceError("EMPTY_SEARCH_QUERY", "The question is empty. Put it into `query` (or `q`).")
-    for store in request.every_store:
-        check_store(store)
-    mark = await runtime.answers.mark(request.every_store)
-    resources = {store: await _resource(runtime, store) for store in request.every_store}
+    resources = await find_stores(runtime, request.named_stores)
     asked = Prepared(
         request=request,
         request_id=request_id,
         resources=resources,
-        model=request.model or runtime.settings.default_model,
-        config=_config(request, list(resources.values()), runtime.settings),
-        mark=mark,
+        settings=runtime.settings,
+        mark=await runtime.answers.mark(list(resources)),
         kept=None,
         budget=budget.get(),
     )
-    if kept := await runtime.answers.get(mark, asked.key):
+    if kept := await runtime.answers.get(asked.mark, asked.key):
         answer = SearchAnswer.model_validate_json(kept)
         again = {"cached": True, "usage": Usage(), "request_id": request_id}
         return replace(asked, kept=answer.model_copy(update=again))
@@ -105,23 +134,65 @@ async def search(runtime: Runtime, asked: Prepared) -> tuple[SearchAnswer, Cache
     if asked.kept:
         return asked.kept, CacheStatus.HIT
     if asked.mark is None:
-        return await _ask(runtime, asked), CacheStatus.MISS
-    answer, joined = await runtime.flights.join((asked.mark, asked.key), lambda: _ask(runtime, asked))
+        return await _answer(runtime, asked), CacheStatus.MISS
+    answer, joined = await runtime.flights.join((asked.mark, asked.key), lambda: _answer(runtime, asked))
     if joined:
         return answer.model_copy(update={"usage": Usage(), "request_id": asked.request_id}), CacheStatus.JOINED
     return answer, CacheStatus.MISS
 
 
+async def _answer(runtime: Runtime, asked: Prepared) -> SearchAnswer:
+    with _in_time():
+        async with asyncio.timeout(LONGEST):
+            together, answers = await _narrowed(runtime, asked)
+            if together:
+                answers.insert(0, await _ask(runtime, together))
+    return await _finished(runtime, asked, answers)
+
+
+async def _narrowed(runtime: Runtime, asked: Prepared) -> tuple[Prepared | None, list[SearchAnswer]]:
+    """The question to at most `AT_ONCE` stores, and the answers that groups of stores gave to find these.
+
+    If several groups answer, the stores that they cite are asked once more, together. If one group or none does, that
+    is the answer, and no question is left.
+    """
+    stores = list(asked.resources)
+    if len(stores) <= AT_ONCE:
+        return asked, []
+    turns = asyncio.Semaphore(runtime.settings.parallel_searches)
+
+    async def ask(group: Sequence[str]) -> SearchAnswer:
+        async with turns:
+            return await _ask(runtime, asked.over(group))
+
+    groups = [stores[start : start + AT_ONCE] for start in range(0, len(stores), AT_ONCE)]
+    try:
+        async with asyncio.TaskGroup() as tasks:
+            asking = [tasks.create_task(ask(group)) for group in groups]
+    except* Exception as failures:
+        raise failures.exceptions[0] from None
+    answers = sorted((task.result() for task in asking), key=lambda answer: not answer.grounded)
+    if sum(answer.grounded for answer in answers) < 2:
+        return None, answers
+    cited = [list(dict.fromkeys(source.store for source in answer.sources)) for answer in answers]
+    best = [store for rank in zip_longest(*cited) for store in rank if store is not None]
+    return asked.over(best[:AT_ONCE]), answers
+
+
 async def _ask(runtime: Runtime, asked: Prepared) -> SearchAnswer:
-    async with _asking(runtime, asked):
+    """The answer of at most `AT_ONCE` stores; Gemini is asked twice if it stumbles, or if a store goes meanwhile."""
+    for last_try in (False, True):
         try:
-            async with asyncio.timeout(LONGEST):
+            async with _asking(runtime, asked):
                 response = await runtime.gemini.generate(asked.model, asked.request.query, asked.config)
-                if _stumbled(response):
-                    response = await runtime.gemini.generate(asked.model, asked.request.query, asked.config)
-        except TimeoutError:
-            raise _too_long() from None
-    return await _answered(runtime, asked, response)
+        except _StoreGone as gone:
+            if last_try:
+                raise
+            asked = asked.without(gone)
+            continue
+        if last_try or not _stumbled(response):
+            break
+    return await _composed(runtime, asked, response)
 
 
 async def stream(runtime: Runtime, asked: Prepared) -> AsyncGenerator[Text | Retracted | SearchAnswer, None]:
@@ -133,28 +204,50 @@ async def stream(runtime: Runtime, asked: Prepared) -> AsyncGenerator[Text | Ret
         yield Text(text=asked.kept.answer)
         yield asked.kept
         return
-    shown, end = "", time.monotonic() + LONGEST
-    async with _asking(runtime, asked):
-        for last_try in (False, True):
-            pieces: list[types.GenerateContentResponse] = []
-            source = runtime.gemini.generate_stream(asked.model, asked.request.query, asked.config)
-            async with contextlib.aclosing(source):
-                async for piece in source:
-                    pieces.append(piece)
-                    if text := text_of(piece):
-                        shown += text
-                        yield Text(text=text)
-                    if time.monotonic() > end:
-                        raise _too_long()
-            response = gathered(pieces)
-            if shown or last_try or not _stumbled(response):
-                break
-    answer = await _answered(runtime, asked, response)
-    if shown and not answer.grounded:
+    shown, end = False, time.monotonic() + LONGEST
+    with _in_time():
+        async with asyncio.timeout(LONGEST):
+            together, answers = await _narrowed(runtime, asked)
+    if together:
+        async with contextlib.aclosing(_written(runtime, together, end)) as events:
+            async for event in events:
+                if isinstance(event, Text):
+                    shown = True
+                    yield event
+                else:
+                    answers.insert(0, event)
+    answer = await _finished(runtime, asked, answers)
+    if shown and not answers[0].grounded:
         yield Retracted(message=answer.answer)
     elif not shown:
         yield Text(text=answer.answer)
     yield answer
+
+
+async def _written(runtime: Runtime, asked: Prepared, end: float) -> AsyncGenerator[Text | SearchAnswer, None]:
+    """What `_ask` returns, after its text as it is written; all of it by `end`, a time of the monotonic clock."""
+    shown = False
+    for last_try in (False, True):
+        pieces: list[types.GenerateContentResponse] = []
+        try:
+            async with _asking(runtime, asked):
+                source = runtime.gemini.generate_stream(asked.model, asked.request.query, asked.config)
+                async with contextlib.aclosing(source):
+                    async for piece in source:
+                        pieces.append(piece)
+                        if text := text_of(piece):
+                            shown = True
+                            yield Text(text=text)
+                        if time.monotonic() > end:
+                            raise _too_long()
+        except _StoreGone as gone:
+            if shown or last_try:
+                raise
+            asked = asked.without(gone)
+            continue
+        if shown or last_try or not _stumbled(gathered(pieces)):
+            break
+    yield await _composed(runtime, asked, gathered(pieces))
 
 
 @contextlib.asynccontextmanager
@@ -165,12 +258,20 @@ async def _asking(runtime: Runtime, asked: Prepared) -> AsyncIterator[None]:
         yield
 
 
+@contextlib.contextmanager
+def _in_time() -> Iterator[None]:
+    try:
+        yield
+    except TimeoutError:
+        raise _too_long() from None
+
+
 def _too_long() -> ServiceError:
     return ServiceError("SEARCH_TIMEOUT", f"There was no answer within {LONGEST:.0f} s. Try again, or ask for less.")
 
 
-async def _answered(runtime: Runtime, asked: Prepared, response: types.GenerateContentResponse) -> SearchAnswer:
-    """The answer that a response makes, which is kept for the next who asks."""
+async def _composed(runtime: Runtime, asked: Prepared, response: types.GenerateContentResponse) -> SearchAnswer:
+    """The answer that a response makes; its tokens are charged and counted."""
     answer = compose(
         read_grounding(response),
         request=asked.request,
@@ -182,9 +283,29 @@ async def _answered(runtime: Runtime, asked: Prepared, response: types.GenerateC
     )
     await asked.budget.spend(answer.usage.total_tokens)
     _count_tokens(answer, runtime.settings)
-    if answer.grounded:
-        await runtime.answers.keep(asked.mark, asked.key, answer.model_dump_json())
     return answer
+
+
+async def _finished(runtime: Runtime, asked: Prepared, answers: Sequence[SearchAnswer]) -> SearchAnswer:
+    """The first of the answers that found something, kept for the next who asks; else why nothing was found."""
+    stores = list(asked.resources)
+    used = {kind: sum(getattr(answer.usage, kind) for answer in answers) for kind in Usage.model_fields}
+    whole = {"store": stores[0], "stores": stores, "usage": Usage(**used)}
+    for answer in answers:
+        if answer.grounded:
+            found = answer.model_copy(update=whole)
+            await runtime.answers.keep(asked.mark, asked.key, found.model_dump_json())
+            return found
+    refusal = await _refusal(runtime, asked, nothing_read=not used["retrieved_tokens"])
+    return answers[0].model_copy(update={**whole, "answer": refusal})
+
+
+async def _refusal(runtime: Runtime, asked: Prepared, *, nothing_read: bool) -> str:
+    """Why there is no answer. Gemini reads the closest passages of the documents that match a filter, so that none were
+    read means that none match."""
+    sentence = NO_MATCH if asked.request.metadata_filter and nothing_read else NOT_FOUND
+    count = await runtime.progress.of(asked.searches)
+    return f"{sentence} {count}" if count.pending else sentence
 
 
 def _count_tokens(answer: SearchAnswer, settings: Settings) -> None:
@@ -201,31 +322,6 @@ def _count_tokens(answer: SearchAnswer, settings: Settings) -> None:
     if settings.gemini_input_price or settings.gemini_output_price:
         cost = (read * settings.gemini_input_price + written * settings.gemini_output_price) / 1_000_000
         metrics.GEMINI_COST.add(model, amount=cost)
-
-
-async def _resource(runtime: Runtime, store: str) -> str:
-    """The resource name of a store. Raises ServiceError that says whether there is such a folder at all."""
-    resource = await runtime.stores.resource(store)
-    if resource:
-        return resource
-    async for info in documents_of(runtime.documents, store=store):
-        raise await _not_ready(runtime, store, info)
-    raise ServiceError(
-        "STORE_NOT_FOUND",
-        f"There is no store {store!r}. Put a document into a folder of that name; /api/stores lists the stores.",
-    )
-
-
-async def _not_ready(runtime: Runtime, store: str, example: ObjectInfo) -> ServiceError:
-    """The refusal of a search of a store in which nothing is indexed, with what is known of one of its documents."""
-    saved = await runtime.records.get(example.name)
-    reason = saved and saved.record.why_not_indexed(example)
-    return ServiceError(
-        "STORE_NOT_READY",
-        f"No document of store {store!r} can be searched yet. "
-        + (f"{example.name!r}: {reason.message} " if reason else "They are still being indexed. ")
-        + f"/api/documents?store={quote(store)} shows the state of each.",
-    )
 
 
 def _config(request: SearchRequest, resources: list[str], settings: Settings) -> types.GenerateContentConfig:
@@ -260,9 +356,9 @@ async def _refusals(runtime: Runtime, asked: Prepared) -> AsyncIterator[None]:
             raise ServiceError("INVALID_METADATA_FILTER", f"The metadata_filter cannot be used. {error}") from error
         raise ServiceError("BAD_REQUEST", str(error)) from error
     except NotThere as error:
-        for store, resource in asked.resources.items():
-            if await runtime.stores.resource(store) != resource:
-                raise ServiceError("STORE_NOT_FOUND", f"Store {store!r} was deleted during the search.") from error
+        there = [store for store, name in asked.resources.items() if await runtime.stores.resource(store) == name]
+        if gone := [store for store in asked.resources if store not in there]:
+            raise _StoreGone(gone[0], there) from error
         if request.model is None:
             raise
         raise ServiceError("BAD_REQUEST", f"Gemini has no model {request.model!r} that answers here.") from error
@@ -292,8 +388,8 @@ def compose(
         citations=[_citation(support, grounded, source_of) for support in cited],
         model=model,
         query=request.query,
-        store=request.every_store[0],
-        stores=request.every_store,
+        store=next(iter(store_names.values())),
+        stores=list(store_names.values()),
         usage=usage,
         cached=False,
         request_id=request_id,

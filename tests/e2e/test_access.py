@@ -111,7 +111,6 @@ def test_another_store_can_neither_be_named_nor_listed_nor_cited(production: Ser
     both = {"query": "What is the code of the safe?", "stores": ["it", "hr"]}
     for refused in (
         production.get("/api/search?q=code+of+the+safe&store=hr", headers=headers),
-        production.get("/api/search?q=code+of+the+safe", headers=headers),
         production.post("/api/search", json=both, headers=headers),
         production.get("/api/documents?store=hr", headers=headers),
         production.get("/api/documents/hr/codes.md", headers=headers),
@@ -136,10 +135,29 @@ def test_another_store_can_neither_be_named_nor_listed_nor_cited(production: Ser
     ):
         assert (refused.status_code, refused.json()["error"]) == (403, "PERMISSION_DENIED"), refused.request.url
         assert "4711" not in refused.text
+    everywhere = production.get("/api/search?q=code+of+the+router", headers=headers)
+    assert (everywhere.json()["stores"], "8888" in everywhere.json()["answer"]) == (["it"], True)
+    everywhere = production.get("/api/search?q=code+of+the+safe", headers=headers)
+    assert (everywhere.json()["stores"], "4711" in everywhere.text) == (["it"], False)
     listed = production.get("/api/documents", headers=headers).json()["documents"]
     assert [document["object"] for document in listed] == ["it/codes.md"]
     assert list(production.get("/api/stores", headers=headers).json()["stores"]) == ["it"]
     assert "4711" in production.get("/api/search?q=code+of+the+safe&store=hr", headers=bearer(ADMIN_KEY)).text
+    assert "4711" in production.get("/api/search?q=code+of+the+safe", headers=bearer(ADMIN_KEY)).text
+
+
+def test_an_error_names_no_other_store(production: Server) -> None:
+    headers = bearer(make_key(production, "search", "manage", stores=["it", "planned"])["key"])
+    for refused in (
+        production.get("/api/search?q=x&store=planned", headers=headers),
+        production.delete("/api/stores/planned", headers=headers),
+    ):
+        assert (refused.status_code, refused.json()["error"]) == (404, "STORE_NOT_FOUND")
+        assert refused.json()["message"] == "There is no store 'planned'. You may use: 'it'."
+    headers = bearer(make_key(production, "search", stores=["planned"])["key"])
+    refused = production.get("/api/search?q=x", headers=headers)
+    assert (refused.status_code, refused.json()["error"]) == (404, "STORE_NOT_FOUND")
+    assert "hr" not in refused.text
 
 
 @pytest.mark.parametrize(

@@ -263,7 +263,7 @@ def test_an_answer_comes_with_its_sources(there: Shell, library: str) -> None:
         "[1] library/hr/leave.md (store library)\n    Parental leave is 26 weeks at full pay.\n"
     )
     elsewhere = there.json(*question, "--filter", 'type = "pdf"')
-    assert (elsewhere["answer"], elsewhere["grounded"]) == ("The documents do not answer this question.", False)
+    assert (elsewhere["answer"], elsewhere["grounded"]) == ("No document matches the filter.", False)
     failed = there.run(*question, "--filter", 'type = "', "--json")
     assert (failed.returncode, failed.stdout) == (1, "")
     assert re.search(rf"\(INVALID_METADATA_FILTER, {REQUEST}\)$", failed.stderr.strip())
@@ -285,7 +285,10 @@ def test_an_answer_is_shown_on_a_terminal_while_it_is_written(there: Shell, libr
 def test_what_is_taken_back_is_gone_from_the_terminal(there: Shell, library: str) -> None:
     seen = Terminal(there, "search", "What is the capital of Australia?", "--store", library)
     assert len(re.sub(r"\x1b\[[^a-z]*[a-zA-Z]|Searching", "", seen.raw).split()) > 7, "something was shown before"
-    assert seen.screen() == "The documents do not answer this question."
+    assert seen.screen().splitlines() == [
+        "The documents do not answer this question.",
+        f"Stores searched: {library}",
+    ]
 
 
 def test_reconcile_counts_outcomes(there: Shell, server: Server) -> None:

@@ -19,6 +19,7 @@ import pytest
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 
+from functions.search.models import MAX_STORES
 from shared.errors import STATUS_OF_CODE
 from shared.http import error_response
 from tests.servers import Server, flamehaven, until
@@ -26,7 +27,7 @@ from tests.servers import Server, flamehaven, until
 JSON = {"Content-Type": "application/json"}
 FORM = {"Content-Type": "multipart/form-data; boundary=b"}
 UNKNOWN_FIELD = b'{"query": "x", "search_mode": "hybrid"}'
-SIX_STORES = b'{"query": "x", "stores": ["1", "2", "3", "4", "5", "6"]}'
+TOO_MANY_STORES = json.dumps({"query": "x", "stores": list(map(str, range(MAX_STORES + 1)))}).encode()
 
 ERRORS = [
     ("GET", "/metrics", b"", {}, 404, "RESOURCE_NOT_FOUND"),
@@ -48,7 +49,7 @@ ERRORS = [
     ("POST", "/api/search", b'{"query": 5}', JSON, 422, "VALIDATION_ERROR"),
     ("POST", "/api/search", b'{"query": "x", "temperature": 3}', JSON, 422, "VALIDATION_ERROR"),
     ("POST", "/api/search", UNKNOWN_FIELD, JSON, 422, "VALIDATION_ERROR"),
-    ("POST", "/api/search", SIX_STORES, JSON, 422, "VALIDATION_ERROR"),
+    ("POST", "/api/search", TOO_MANY_STORES, JSON, 422, "VALIDATION_ERROR"),
     ("POST", "/api/search", b'{"query": "' + b"x" * 1001 + b'"}', JSON, 422, "VALIDATION_ERROR"),
     ("POST", "/api/search", b'{"query": "' + b"x" * (1 << 20) + b'"}', JSON, 422, "VALIDATION_ERROR"),
     ("POST", "/api/upload/single", b"x", {}, 422, "VALIDATION_ERROR"),
@@ -212,5 +213,7 @@ def test_every_line_is_a_json_object_of_one_form(tmp_path: Path, workers: str) -
     access = next(each for each in found if each["message"] == "GET /api/search 404")
     assert (access["method"], access["path"], access["status"]) == ("GET", "/api/search", 404)
     assert access["duration_ms"] >= 0
+    searched = next(each for each in found if each["request_id"] == "ask-1" and "outcome" in each)
+    assert (searched["outcome"], searched["stores"]) == ("refused", ["hr"])
     for secret in ("secret lunch", "Lunch is at noon", "the-key"):
         assert secret not in log.read_text(), "neither questions nor documents are for the log"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -9,7 +10,8 @@ from typing import Any
 
 import httpx2
 
-from tests.servers import FLAMEHAVEN, flamehaven, free_port, running, until
+from tests.servers import FLAMEHAVEN, ROOT, flamehaven, free_port, running, until
+from tests.slow_gemini import events
 
 FILES = 12
 RATE_LIMITED = {"error": {"code": 429, "message": "Slow down.", "status": "RESOURCE_EXHAUSTED"}}
@@ -114,3 +116,33 @@ def test_a_document_that_is_tried_again_and_again_says_why(tmp_path: Path) -> No
             set_faults(emulator, [])
             until(lambda: document()["status"] == "indexed")
             assert (document()["reason"], document()["attempts"]) == (None, 0)
+
+
+def test_a_refusal_says_how_many_documents_are_still_being_indexed(tmp_path: Path) -> None:
+    question = {"q": "When is the party?"}
+    with (
+        emulator_of(tmp_path) as emulator,
+        flamehaven(tmp_path / "data", GEMINI_BASE_URL=emulator, GEMINI_API_KEY="any") as client,
+    ):
+
+        def put(*names: str, **headers: str) -> None:
+            for name in names:
+                client.put(f"/api/documents/{name}.md", content=f"{name} is a town.", headers=headers)
+
+        put("hr/oslo", "hr/bern", "hr/rome", "it/riga", "it/graz", Prefer="wait=20")
+        set_faults(emulator, [{"call": "uploadToFileSearchStore.upload.start", "fault": "answer", "status": 503}])
+        put("hr/party", "hr/kiel", "hr/lyon", "it/brno")
+        expected = "The documents do not answer this question. 4 of 9 documents are still being indexed."
+        assert client.get("/api/search", params=question).json()["answer"] == expected
+        only_it = client.get("/api/search", params={**question, "store": "it"}).json()["answer"]
+        assert only_it.endswith(" 1 of 3 documents is still being indexed.")
+        with client.stream("GET", "/api/search", params={**question, "stream": "true"}) as answer:
+            assert [data["answer"] for name, data in events(answer) if name == "answer"] == [expected]
+        command = [*FLAMEHAVEN, "search", question["q"], "--url", str(client.base_url)]
+        shown = subprocess.run(command, capture_output=True, text=True, check=True, cwd=ROOT)
+        assert shown.stdout == f"{expected}\nStores searched: hr, it\n"
+        set_faults(emulator, [])
+        client.put("/api/documents/hr/party.md", content="The party is on 18 July.")
+        until(lambda: "18 July" in client.get("/api/search", params=question).json()["answer"])
+        asked = {"q": "What is the capital of Australia?"}
+        until(lambda: "indexed" not in client.get("/api/search", params=asked).json()["answer"])

@@ -53,6 +53,7 @@ def used(server: Server) -> None:
     assert server.put("/api/documents/broken.pdf", content=b"%PDF-1.7 and no more", headers=WAIT).status_code == 200
     until(lambda: server.get("/api/search", params=QUESTION).json()["cached"])
     assert server.get("/api/search", params={**QUESTION, "stream": "true", "max_tokens": "50"}).status_code == 200
+    assert not server.get("/api/search?q=What+is+the+capital+of+Australia").json()["grounded"]
     assert server.get("/api/search?q=x&store=none").status_code == 404
     assert server.put("/api/documents/x.exe", content=b"x").status_code == 400
     assert server.get("/api/search?q=").status_code == 400
@@ -91,6 +92,7 @@ def test_what_was_done_is_counted(server: Server) -> None:
     assert found.total("file_uploads_total", status="failure") == 1
     assert found.total("file_upload_size_bytes_sum", store="default") == len("The summer party is on 18 July.") + 20
     assert found.total("search_requests_total", status="success", store="default") >= 3
+    assert found.total("search_requests_total", status="refused", store="default") == 1
     assert found.total("search_results_count_sum", store="default") >= 3
     assert found.total("cache_hits_total", cache_type="search") >= 1
     assert found.total("cache_misses_total", cache_type="search") >= 2

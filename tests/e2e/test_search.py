@@ -98,6 +98,13 @@ def test_a_filter_chooses_documents(server: httpx2.Client, metadata_filter: str,
     assert found["grounded"] is grounded
 
 
+def test_a_filter_that_matches_nothing_is_told_apart(server: httpx2.Client) -> None:
+    found = ask(server, query="How long is parental leave?", metadata_filter='type = "pdf"')
+    assert (found["grounded"], found["answer"]) == (False, "No document matches the filter.")
+    found = ask(server, query="What is the capital of Australia?", metadata_filter='type = "md"')
+    assert (found["grounded"], found["answer"]) == (False, "The documents do not answer this question.")
+
+
 def test_a_wrong_filter_is_the_sender_s_error(server: httpx2.Client) -> None:
     answer = server.post("/api/search", json={"query": "leave", "store": "hr", "metadata_filter": 'type = "'})
     assert (answer.status_code, answer.json()["error"]) == (400, "INVALID_METADATA_FILTER")
