@@ -21,6 +21,7 @@ from numpy.typing import NDArray
 
 from file_search_emulator.embedding import embed, normalised, sums
 from file_search_emulator.questions import Question, Term, understand
+from file_search_emulator.remembering import LONGEST
 from file_search_emulator.sentences import fold, sentences, terms, terms_of_word, words
 
 _WEIGHTS: Mapping[str, Mapping[str, float]] = tomllib.loads(
@@ -41,7 +42,7 @@ _RAREST = 1 / 64
 _NAME = 1.3
 """The importance of names, and of what narrows a question down."""
 _MOST_KNOWN = 10_000
-_known: dict[str, NDArray[np.float32]] = {}  # embeddings of words; at most about _MOST_KNOWN
+_known: dict[str, NDArray[np.float32]] = {}  # embeddings of short words; at most about _MOST_KNOWN
 _ITEM = re.compile(r"(?:[-*•‣◦▪–—]|\(?\d{1,3}[.)]|[a-z][.)])\s")  # noqa: RUF001 (dashes that begin list items)
 _FIELD = re.compile(r"[^.!?。]{1,40}[:：]\s?\S")  # noqa: RUF001 (full-width colon)
 _HEADING = re.compile(r"#{1,6}\s.*|(?![-*•|])[^\d\n:|。]{2,60}(?<![.!?,;:。！？])$")  # noqa: RUF001
@@ -338,7 +339,7 @@ def _vectors(spoken: Sequence[str]) -> NDArray[np.float32]:
         known.update(zip(missing, embed(missing), strict=True))
         if len(_known) > _MOST_KNOWN:
             _known.clear()
-        _known.update(known)
+        _known.update((key, known[key]) for key in missing if len(key) <= LONGEST)
     return np.array([known[key] for key in keys], dtype=np.float32).reshape(len(keys), -1)
 
 

@@ -8,12 +8,14 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Iterable, Sequence
-from functools import cache, lru_cache
+from functools import cache
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
+
+from file_search_emulator.remembering import remembering
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -24,9 +26,6 @@ _WEIGHTS = "weights/l2_supercat_256.safetensors"
 _TOKENIZER = "tokenizers/l2_supercat_tokenizer_config.json"
 _CHARACTERS = 20_000
 """How much of a text is looked at: more would hardly move its mean."""
-
-_LONGEST_KNOWN = 40
-"""Characters of a word that is remembered."""
 _loading = threading.Lock()
 
 
@@ -77,14 +76,12 @@ def count_tokens(text: str) -> int:
 
 def _tokens(text: str) -> list[int]:
     """The ids of a text's tokens, word by word: no token reaches over a space, and most words come again."""
-    return [token for word in text.split() for token in (_known if len(word) <= _LONGEST_KNOWN else _encoded)(word)]
+    return [token for word in text.split() for token in _encoded(word)]
 
 
+@remembering
 def _encoded(word: str) -> tuple[int, ...]:
     return tuple(_model()[0].encode(word, add_special_tokens=False).ids)
-
-
-_known = lru_cache(maxsize=50_000)(_encoded)
 
 
 def _model() -> tuple[Tokenizer, NDArray[np.float32]]:

@@ -9,13 +9,14 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from functools import cache, lru_cache
+from functools import cache
 from importlib.resources import files
 from zlib import crc32
 
 import numpy as np
 from numpy.typing import NDArray
 
+from file_search_emulator.remembering import remembering
 from file_search_emulator.sentences import UNSPACED, fold, terms_of_word, words
 
 POSTING = np.dtype([("term", "<u4"), ("count", "u1")])
@@ -52,7 +53,7 @@ def keys_of(word: str) -> list[int]:
     return [key for found in words(word) for key in _wanted(found)]
 
 
-@lru_cache(maxsize=100_000)
+@remembering
 def _held(word: str) -> tuple[int, ...]:
     """The keys of the terms that a chunk with this word has."""
     if _IN_PAIRS.fullmatch(word):

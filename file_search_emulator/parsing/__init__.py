@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path, PurePosixPath
 
 from file_search_emulator.parsing.limited import LimitedParser
@@ -39,6 +40,8 @@ _DAMAGED = (
     "The file is damaged or is not what its extension says: open it in its program, save it again, and upload the copy."
 )
 _TEXTUAL = ("text/", "application/")
+_LONGEST_HEADING = 500
+"""Characters: every chunk of a section is indexed with its heading."""
 
 
 def parse(path: Path, mime_type: str, name: str = "") -> list[Section]:
@@ -54,7 +57,7 @@ def parse(path: Path, mime_type: str, name: str = "") -> list[Section]:
         raise ParseError("The file is empty.")
     read = _reader(kind)
     try:
-        sections = [section for section in read(path) if section.text.strip()]
+        sections = [_headed(section) for section in read(path) if section.text.strip()]
     except ParseError:
         raise
     except MemoryError:
@@ -64,6 +67,10 @@ def parse(path: Path, mime_type: str, name: str = "") -> list[Section]:
     if not sections:
         raise ParseError("No text found in the file. If it holds scans or pictures, run text recognition (OCR) first.")
     return sections
+
+
+def _headed(section: Section) -> Section:
+    return replace(section, heading=section.heading[:_LONGEST_HEADING]) if section.heading else section
 
 
 def _reader(kind: str) -> Callable[[Path], list[Section]]:  # noqa: C901 (one branch per kind, each a lazy import)

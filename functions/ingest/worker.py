@@ -83,7 +83,7 @@ async def settle_event(runtime: Runtime, event: ObjectEvent) -> str:
     """
     name = runtime.documents.locate(event.bucket, event.name)
     if name is None:
-        _say_not_ours(event.bucket)
+        _say_not_ours(event.bucket[:100])
     if name is None or not is_document(described_by(name)):
         return NO_DOCUMENT
     if name != described_by(name):  # a metadata file, which may be named in another Unicode form than the document

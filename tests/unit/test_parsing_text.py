@@ -125,6 +125,12 @@ def test_a_heading_of_many_spaces_is_read(tmp_path: Path) -> None:
         parser.close()
 
 
+def test_a_long_heading_is_cut_and_its_text_is_not(tmp_path: Path) -> None:
+    (section,) = _parse(tmp_path, f"# {'word ' * 100_000}\ntext", "text/markdown")
+    assert section.heading == ("word " * 100)[:500]
+    assert section.text.count("word") == 100_000
+
+
 def test_deep_html_is_read(tmp_path: Path) -> None:
     assert "deep" in _parse(tmp_path, "<div>" * 5_000 + "deep", "text/html")[0].text
 
