@@ -9,6 +9,9 @@ from typing import Annotated
 
 import typer
 
+_ALONE = Path("data/standalone-emulator")
+"""Where the emulator keeps its data when it runs alone: not where a server's own index is (DATA_DIR/emulator)."""
+
 
 def serve() -> None:
     """Start the server. All it needs to know is in the environment: see docs/settings.md."""
@@ -47,9 +50,12 @@ def _data_dir_problem(folder: Path) -> str | None:
 def emulator(
     port: Annotated[int, typer.Option(help="The port to listen on.")],
     host: Annotated[str, typer.Option(help="The address to listen on.")] = "127.0.0.1",
+    allow_host: Annotated[
+        list[str] | None, typer.Option(help="A name, besides localhost, that clients reach it by; may be repeated.")
+    ] = None,
     data: Annotated[
         Path | None,
-        typer.Option(help="The folder that keeps its stores and documents. [data/emulator; with --seed a new one]"),
+        typer.Option(help=f"The folder that keeps its stores and documents. [{_ALONE}; with --seed a new one]"),
     ] = None,
     seed: Annotated[
         Path | None, typer.Option(help="A file with the stores, documents and files to start from.")
@@ -72,12 +78,13 @@ def emulator(
 
     from file_search_emulator.app import create_app
     from file_search_emulator.faults import RulesError, read_rules
+    from file_search_emulator.local_only import LocalOnly
     from file_search_emulator.seed import SeedError
     from flamehaven.heads import LimitedHeads
 
     with ExitStack() as stack:
         if data is None:
-            data = Path(stack.enter_context(tempfile.TemporaryDirectory())) if seed else Path("data/emulator")
+            data = Path(stack.enter_context(tempfile.TemporaryDirectory())) if seed else _ALONE
         app = create_app(data, indexing_delay=indexing_delay, storage_limit=storage_limit, seed=seed)
         try:
             if seed is not None:
@@ -89,7 +96,7 @@ def emulator(
             raise typer.Exit(2) from None
         typer.echo(f"Gemini File Search emulator: GEMINI_BASE_URL=http://{host}:{port}")
         uvicorn.run(
-            app,
+            LocalOnly(app, {host, *(allow_host or ())}),
             host=host,
             port=port,
             http=LimitedHeads,
