@@ -48,7 +48,8 @@ _GRAMMAR = r"""
     QUOTED: /"(?:[^"\\]|\\.)*"|'(?:[^'\\]|\\.)*'/s
     %ignore /\s+/
 """
-_QUOTED = re.compile(r"""\"(?:[^\"\\]|\\.)*\"|'(?:[^'\\]|\\.)*'""", re.DOTALL)
+_QUOTED = re.compile(r"""\"(?:[^\"\\]|\\.)*+(?:\"|\\?\Z)|'(?:[^'\\]|\\.)*+(?:'|\\?\Z)""", re.DOTALL)
+"""A text in quotes, or the beginning of one up to the end."""
 _DEEPEST = 50  # parentheses within parentheses
 _LONGEST = 20_000  # characters
 _COMPARE: dict[str, Callable[[Any, Any], bool]] = {

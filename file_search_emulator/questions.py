@@ -37,7 +37,8 @@ _CHINESE_FUNCTION = re.compile("[的是了在有吗呢和与]|多少|什么|怎�
 _LESSER = re.compile(  # what kind of thing it is ("which command") and what is done ("must I submit") get paraphrased
     r"^(?:which|what|welche[rsmn]?|quel(?:le)?s?) (?!is\b|are\b|est\b|sont\b|ist\b|sind\b)([^\W\d]+)"
     r"|\b(?:do|does|did|can|may|must|should|will|shall) (?:i|we|you|they|one) ([^\W\d]+)"
-    r"|\b(?:faut-il|puis-je|dois-je|peut-on|doit-on) ([^\W\d]+)|\b(?:kann|muss|darf|soll) (?:ich|man)\b.* ([^\W\d]+)\?"
+    r"|\b(?:faut-il|puis-je|dois-je|peut-on|doit-on) ([^\W\d]+)"
+    r"|\b(?:kann|muss|darf|soll) (?:ich|man)\b.{0,200} ([^\W\d]{1,60})\?"
 )
 _HOW_TO = re.compile(r"how (?:do|can|should|to)\b|wie (?:kann|muss|soll)\b|comment\b")
 _QUALIFIER = re.compile(  # what narrows a question down: "for interns", "in Asia", "bei Umzug"

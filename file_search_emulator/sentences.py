@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import re
 import unicodedata
-from functools import lru_cache
+
+from file_search_emulator.remembering import remembering
 
 UNSPACED = (
     "\u3005\u3007\u303b"  # iteration marks and zero
@@ -17,7 +18,9 @@ UNSPACED = (
 )
 """The characters of scripts that are written without spaces between words, for use inside a regular expression's []."""
 
-_CANDIDATE = re.compile(r"[.!?…]+[\"'”’»)\]]*(?=\s)|[。！？．｡]+[」』）”]*|\n\s*")  # noqa: RUF001 (full-width marks)
+_CANDIDATE = re.compile(  # from the first of several marks only: a long run of them is looked at once
+    r"(?<![.!?…])[.!?…]++[\"'”’»)\]]*+(?=\s)|[。！？．｡]++[」』）”]*+|\n\s*+"  # noqa: RUF001 (full-width marks)
+)
 _STANDALONE = re.compile(
     r"\s*(?:[-*•‣◦▪–—]\s|\(?\d{1,3}[.)]\s|[a-zA-Z][.)]\s|#{1,6}\s|\||>|```|[・●○■□◆※])"  # noqa: RUF001
     r"|\s*[\w.\[\]/ -]{1,40}\s?[:=](?:\s|$)"
@@ -123,7 +126,7 @@ def terms(text: str) -> list[str]:
     return [term for word in words(text) for term in terms_of_word(word)]
 
 
-@lru_cache(maxsize=20_000)
+@remembering
 def terms_of_word(word: str) -> tuple[str, ...]:
     """The terms of one of the `words`; an identifier's first term is the whole of it."""
     if _FIRST_UNSPACED.match(word):

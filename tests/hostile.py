@@ -11,6 +11,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
+import openpyxl
+
 from tests.documents import EXAMPLES, pdf
 
 
@@ -131,6 +133,21 @@ def blanks(megabytes: int) -> bytes:
     return b"<a>" + b" " * (megabytes << 20) + b"</a>"
 
 
+def far_cells(rows: int) -> bytes:
+    """A workbook whose rows have one cell each, in the last column there can be (XFD)."""
+    workbook = openpyxl.Workbook()
+    for row in range(1, rows + 1):
+        workbook.active.cell(row, 16_384, 1)
+    packed = io.BytesIO()
+    workbook.save(packed)
+    return packed.getvalue()
+
+
+def many_attributes(count: int) -> bytes:
+    """A page with one element of many attributes."""
+    return b"<p " + b" ".join(b"a%d=1" % number for number in range(count)) + b">text</p>"
+
+
 LAUGHS = b"<!DOCTYPE lol [<!ENTITY a 'ha'>%b]><w:document>&j;</w:document>" % b"".join(
     b"<!ENTITY %c '%b'>" % (98 + number, b"&%c;" % (97 + number) * 10) for number in range(9)
 )
@@ -169,3 +186,22 @@ BOMBS = [
     Hostile("crowd.docx", lambda: archive({}, count=20_000), FAILED, "unpacks"),
     *(Hostile(f"bomb-{name.replace(' ', '-')}.pdf", content, FAILED, "") for name, content in PDF_BOMBS.items()),
 ]
+
+HOGS: dict[str, Callable[[], bytes]] = {
+    "far-cells.xlsx": lambda: far_cells(20_000),
+    "attributes.html": lambda: many_attributes(300_000),
+    "nested.html": lambda: b"<div>" * 500_000 + b"deep",
+    "drawing.pdf": lambda: page(stream(zlib.compress(show(b"x" * 60) * 3_000_000, 9))),
+}
+"""Small files that took all the time that any file gets."""
+
+
+def marks(size: int) -> bytes:
+    """A text of nothing but one punctuation mark."""
+    return b"Marks: " + b"!" * size
+
+
+def long_words(size: int, seed: int) -> bytes:
+    """A text of words that are different, and each as long as a word of a chunk can be."""
+    chosen = random.Random(seed)
+    return b" ".join(chosen.randbytes(4000).hex().encode() for _ in range(size // 8001))
