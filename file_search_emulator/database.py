@@ -11,7 +11,9 @@ from contextlib import contextmanager
 from importlib.resources import files
 from pathlib import Path
 
-SCHEMA_VERSION = 2
+SCHEMA_VERSION = 3
+_UPGRADES = {2: "ALTER TABLE documents ADD COLUMN takes_long INTEGER NOT NULL DEFAULT 0"}
+"""What makes an index of an older version one of the next."""
 _BUSY_TIMEOUT = 30.0
 """Seconds that a writer waits for another, in this process or any."""
 _IDLE_CONNECTIONS = 8
@@ -106,17 +108,21 @@ def _enter_wal(connection: sqlite3.Connection) -> None:
 def _create(connection: sqlite3.Connection, path: Path) -> None:
     connection.execute("BEGIN IMMEDIATE")
     version = _version(connection)  # another process may have been faster
-    if version not in (0, SCHEMA_VERSION):
+    if version == 0:
+        for statement in _statements():
+            connection.execute(statement)
+        connection.execute("INSERT INTO about VALUES ('instance', ?)", (str(uuid.uuid4()),))
+        version = SCHEMA_VERSION
+    while version in _UPGRADES:
+        connection.execute(_UPGRADES[version])
+        version += 1
+    if version != SCHEMA_VERSION:
         connection.close()
         raise RuntimeError(
             f"The index in {path} was made by another version of this program ({version}; this one reads"
             f" {SCHEMA_VERSION}): move it away, and the documents are indexed again."
         )
-    if version == 0:
-        for statement in _statements():
-            connection.execute(statement)
-        connection.execute("INSERT INTO about VALUES ('instance', ?)", (str(uuid.uuid4()),))
-        connection.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
+    connection.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
     connection.execute("COMMIT")
 
 

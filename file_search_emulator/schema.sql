@@ -55,6 +55,7 @@ CREATE TABLE documents (
     lease_holder TEXT,
     lease_until REAL NOT NULL DEFAULT 0,
     attempts INTEGER NOT NULL DEFAULT 0,
+    takes_long INTEGER NOT NULL DEFAULT 0,
     created TEXT NOT NULL,
     updated TEXT NOT NULL,
     UNIQUE (store, id)

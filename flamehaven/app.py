@@ -29,7 +29,7 @@ from flamehaven.metrics import count
 from flamehaven.observing import Observing
 from flamehaven.pages import add_pages
 from flamehaven.proxies import TrustedProxies
-from flamehaven.pump import Pump
+from flamehaven.pump import PATIENCE, Pump
 from flamehaven.queues import open_queue
 from flamehaven.slow_bodies import SlowBodies
 from flamehaven.sole import sole
@@ -224,7 +224,7 @@ def _methods_of(request: Request) -> set[str]:
 @asynccontextmanager
 async def _lifespan(app: FastAPI, *, watch: bool) -> AsyncIterator[None]:
     parts = await runtime()
-    pump = app.state.pump = Pump(partial(settle, parts))
+    pump = app.state.pump = Pump(partial(settle, parts, patience=PATIENCE))
     app.state.limits = open_limits(parts) if watch else None
     if parts.settings.flamehaven_metrics_enabled:
         count()
@@ -252,7 +252,10 @@ async def _keep_up(parts: Runtime, pump: Pump) -> None:
 
 async def _take_events(parts: Runtime) -> None:
     """Settle what the queue tells, and begin anew when that ends."""
-    address, deliveries = parts.settings.events_url, Deliveries(partial(settle_event, parts), parts.trouble)
+    address, deliveries = (
+        parts.settings.events_url,
+        Deliveries(partial(settle_event, parts, patience=PATIENCE), parts.trouble),
+    )
     while True:
         well = asyncio.get_running_loop().call_later(QUEUE_PAUSE, parts.trouble.pop, "events", None)
         try:

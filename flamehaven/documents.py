@@ -138,7 +138,7 @@ async def delete_document(request: Request) -> Response:
     info = await _existing(parts, request)
     await delete_object(parts, info.name)
     log_change(request, "document deleted", info.name)
-    await request.app.state.pump.add(info.name, request_id.get())
+    await request.app.state.pump.add(info.name, request_id.get(), caller.get().id)
     return _changed(info.name, "deleted", "The document is deleted, and will be gone from the answers in a moment.")
 
 
@@ -149,7 +149,7 @@ async def retry_document(request: Request) -> Response:
     info = await _existing(parts, request)
     await renew(parts, info.name)
     log_change(request, "document retried", info.name)
-    await request.app.state.pump.add(info.name, request_id.get())
+    await request.app.state.pump.add(info.name, request_id.get(), caller.get().id)
     return _changed(info.name, "pending", "The document is being indexed anew.")
 
 

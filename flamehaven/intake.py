@@ -14,7 +14,7 @@ from starlette.requests import Request
 from flamehaven.pump import Pump
 from functions.ingest.acceptance import GEMINI_MAX_BYTES, refusal
 from shared import metrics
-from shared.access import check_store
+from shared.access import caller, check_store
 from shared.buckets import InvalidObjectName, ObjectInfo
 from shared.buckets.metadata_file import MAX_BYTES, parse_metadata
 from shared.errors import ServiceError
@@ -87,7 +87,7 @@ async def keep(
     metrics.UPLOADS.add("success", store)
     metrics.UPLOAD_BYTES.observe(info.size, store)
     metrics.UPLOAD_SECONDS.observe(time.monotonic() - started, store)
-    await pump.add(name, request_id.get())
+    await pump.add(name, request_id.get(), caller.get().id)
     return info
 
 
@@ -107,7 +107,7 @@ async def keep_metadata(parts: Runtime, pump: Pump, name: str, data: AsyncIterab
     if notes and not metadata:
         raise ServiceError("INVALID_METADATA", " ".join(notes))
     info = await _put(parts, document + METADATA_SUFFIX, bytes(content))
-    await pump.add(document, request_id.get())
+    await pump.add(document, request_id.get(), caller.get().id)
     return info
 
 

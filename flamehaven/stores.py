@@ -129,7 +129,7 @@ async def delete_store(request: Request) -> Response:
 
     async def delete(info: ObjectInfo) -> None:
         await delete_object(parts, info.name)
-        await request.app.state.pump.add(info.name, request_id.get())
+        await request.app.state.pump.add(info.name, request_id.get(), caller.get().id)
 
     await _for_each(objects, delete)
     await parts.stores.delete(store)
@@ -145,7 +145,7 @@ async def reindex_store(request: Request) -> Response:
 
     async def index_anew(info: ObjectInfo) -> None:
         await renew(parts, info.name)
-        await request.app.state.pump.add(info.name, request_id.get())
+        await request.app.state.pump.add(info.name, request_id.get(), caller.get().id)
 
     await _for_each(objects, index_anew)
     log_change(request, "store reindexed", store)

@@ -7,9 +7,9 @@ from dataclasses import replace
 from pathlib import Path, PurePosixPath
 
 from file_search_emulator.parsing.limited import LimitedParser
-from file_search_emulator.parsing.section import ParseError, Section
+from file_search_emulator.parsing.section import ParseError, Section, TookTooLong
 
-__all__ = ["LimitedParser", "ParseError", "Section", "parse"]
+__all__ = ["LimitedParser", "ParseError", "Section", "TookTooLong", "parse"]
 
 _OFFICE = "application/vnd.openxmlformats-officedocument"
 _GENERIC = {"", "application/octet-stream", "binary/octet-stream"}

@@ -1,6 +1,6 @@
 """The process that `LimitedParser` starts: one JSON request a line on stdin, JSON lines of sections on stdout.
 
-Run as `python -P -m file_search_emulator.parsing.child MEMORY_BYTES CPU_SECONDS`.
+Run as `python -P -m file_search_emulator.parsing.child MEMORY_BYTES CPU_SECONDS NICENESS`.
 """
 
 from __future__ import annotations
@@ -24,8 +24,9 @@ _LONGEST = 1 << 18
 _LOOK_EVERY = 1  # second: how often to look whether the parent still lives
 
 
-def main(memory_bytes: int, cpu_seconds: int) -> None:
+def main(memory_bytes: int, cpu_seconds: int, niceness: int) -> None:
     """Answer requests until stdin ends or the parent is gone."""
+    os.nice(niceness)
     requests, replies = _private_streams()
     signal.signal(
         signal.SIGTERM, signal.SIG_IGN
@@ -79,4 +80,4 @@ def _die_with(parent: int) -> None:
 
 
 if __name__ == "__main__":
-    main(int(sys.argv[1]), int(sys.argv[2]))
+    main(*map(int, sys.argv[1:]))

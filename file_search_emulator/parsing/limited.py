@@ -18,7 +18,7 @@ import time
 from collections.abc import Generator, Iterator
 from pathlib import Path
 
-from file_search_emulator.parsing.section import ParseError, Section
+from file_search_emulator.parsing.section import ParseError, Section, TookTooLong
 
 _CHILD = "file_search_emulator.parsing.child"
 _FILES_PER_CHILD = 200
@@ -31,8 +31,9 @@ _TOO_MUCH = (
 class LimitedParser:
     """`parse` in a child process with limits, kept warm from file to file; safe to call from several threads.
 
-    Limits: bytes of memory, seconds of CPU and of waiting for each file, bytes of text that a file may yield. A child
-    that met a bad file is replaced; it ends with its parent, however that ends, and is given none of its environment.
+    Limits: bytes of memory, seconds of CPU and of waiting for each file, bytes of text that a file may yield;
+    `niceness` lets other work go first (nice(2)). A child that met a bad file is replaced; it ends with its parent,
+    however that ends, and is given none of its environment.
     """
 
     def __init__(
@@ -42,8 +43,9 @@ class LimitedParser:
         cpu_seconds: int = 30,
         wall_seconds: float = 90,
         output_bytes: int = 128 << 20,
+        niceness: int = 0,
     ) -> None:
-        self._limits = [str(memory_bytes), str(cpu_seconds)]
+        self._limits = [str(memory_bytes), str(cpu_seconds), str(niceness)]
         self._wall_seconds = wall_seconds
         self._output_bytes = output_bytes
         self._lock = threading.Lock()
@@ -54,8 +56,9 @@ class LimitedParser:
         """The text of a file as sections, one after the other as they are read; see `parsing.parse`.
 
         Long sections come in pieces. The parser serves nobody else before the last section, or before this is closed.
-        Raises ParseError when the file is at fault, and RuntimeError when the parser is: it cannot start, a library is
-        missing, or it died of what it had read before, and should be asked again.
+        Raises ParseError when the file is at fault (TookTooLong when it needs more time than it is given), and
+        RuntimeError when the parser is: it cannot start, a library is missing, or it died of what it had read before,
+        and should be asked again.
         """
         request = json.dumps({"path": str(Path(path).absolute()), "mime_type": mime_type, "name": name})
         with self._lock:
@@ -120,7 +123,7 @@ class LimitedParser:
             while True:
                 started = time.monotonic()
                 if patience <= 0 or not selector.select(patience):
-                    raise ParseError(_TOO_MUCH)
+                    raise TookTooLong(_TOO_MUCH)
                 patience -= time.monotonic() - started
                 data = os.read(child.stdout.fileno(), 1 << 16)
                 if not data:
@@ -170,7 +173,7 @@ def _died(child: subprocess.Popen[bytes]) -> Exception:
     if status > 0:
         return RuntimeError("The parser's process does not start: is the program installed whole?")
     if status == -signal.SIGXCPU:
-        return ParseError(_TOO_MUCH)
+        return TookTooLong(_TOO_MUCH)
     return _DiedError()
 
 

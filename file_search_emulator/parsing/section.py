@@ -40,3 +40,7 @@ def _after(text: str, mark: str, start: int, end: int) -> int | None:
 
 class ParseError(Exception):
     """The file cannot become text; the message says to its owner why, and what to do."""
+
+
+class TookTooLong(ParseError):
+    """The file was not read within the time that it was given."""

@@ -76,8 +76,8 @@ async def settle(runtime: Runtime, name: str, *, patience: float = PATIENCE) -> 
     return outcome
 
 
-async def settle_event(runtime: Runtime, event: ObjectEvent) -> str:
-    """See to the object of an event, which is then done with: what takes long is left to the small sweep.
+async def settle_event(runtime: Runtime, event: ObjectEvent, *, patience: float = PATIENCE) -> str:
+    """See to the object of an event, which is then done with: what takes longer is left to the small sweep.
 
     Raises DependencyFailure where the event must come again.
     """
@@ -88,7 +88,7 @@ async def settle_event(runtime: Runtime, event: ObjectEvent) -> str:
         return NO_DOCUMENT
     if name != described_by(name):  # a metadata file, which may be named in another Unicode form than the document
         name = await runtime.documents.find(described_by(name))
-    outcome = await settle(runtime, name)
+    outcome = await settle(runtime, name, patience=patience)
     if outcome in WAITING:
         await runtime.unfinished.add(name)
     return outcome

@@ -186,3 +186,12 @@ def assert_whole(data_dir: Path) -> None:
         assert connection.execute("PRAGMA foreign_key_check").fetchall() == []
     finally:
         connection.close()
+
+
+async def test_a_small_document_does_not_wait_for_the_large_ones_of_another_store(tmp_path: Path) -> None:
+    async with emulator(tmp_path / "data") as api:
+        large, small = await api.create_store("Large"), await api.create_store("Small")
+        for _ in range(4):
+            await api.upload(large, LONG * 4)
+        await api.add(small, FACT)
+        assert rows(tmp_path / "data", "SELECT count(*) FROM documents WHERE state = 'PENDING'") == [(4,)]

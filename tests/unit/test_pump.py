@@ -110,3 +110,96 @@ async def test_what_failed_or_is_pending_is_tried_again(failure: Exception | Non
     async with running(settle) as pump:
         await pump.add("x")
         await asyncio.wait_for(succeeded.wait(), 10)
+
+
+async def until(condition: Callable[[], bool]) -> None:
+    async with asyncio.timeout(10):
+        while not condition():  # noqa: ASYNC110 - nothing tells of it
+            await asyncio.sleep(0.001)
+
+
+async def started(pump: Pump, order: list[str], name: str) -> int:
+    """How many objects are begun before this one, which is added now by another caller."""
+    before = len(order)
+    await pump.add(name, caller="somebody else")
+    await until(lambda: name in order)
+    return order.index(name) - before
+
+
+@pytest.mark.parametrize("stores", [1, 50])
+async def test_nobody_waits_for_the_many_objects_of_another_caller(stores: int) -> None:
+    order: list[str] = []
+
+    async def settle(name: str) -> Outcome:
+        order.append(name)
+        await asyncio.sleep(0.001)
+        return Outcome.INDEXED
+
+    async with running(settle) as pump:
+        for number in range(500):
+            await pump.add(f"flood{number % stores}/{number}", caller="flood")
+        assert await started(pump, order, "calm/x") <= PARALLEL
+        await pump.idle()
+    assert len(order) == 501
+
+
+async def test_the_stores_of_one_caller_take_turns() -> None:
+    order: list[str] = []
+
+    async def settle(name: str) -> Outcome:
+        order.append(name)
+        return Outcome.INDEXED
+
+    async with running(settle) as pump:
+        for number in range(100):
+            await pump.add(f"flood/{number}", caller="one")
+        await pump.add("calm/x", caller="one")
+        await asyncio.wait_for(pump.idle(), 10)
+    assert order.index("calm/x") <= PARALLEL
+
+
+async def test_objects_that_take_long_hold_up_no_other_caller_and_are_few() -> None:
+    begun: list[str] = []
+
+    async def settle(name: str) -> Outcome:
+        begun.append(name)
+        return Outcome.PENDING if name.startswith("slow/") else Outcome.INDEXED
+
+    async with running(settle) as pump:
+        for number in range(30):
+            await pump.add(f"slow/{number}", caller="slow")
+        for name in ("calm/1", "calm/2"):
+            await started(pump, begun, name)
+        await pump.add("slow/0")  # the watch of the folder sees it as well
+        await until(lambda: begun.count("slow/0") >= 20)
+    assert len({name for name in begun if name.startswith("slow/")}) == PARALLEL
+
+
+async def test_an_object_that_is_indexed_at_last_makes_room_for_the_next_of_its_caller() -> None:
+    looks, done = Counter[str](), set[str]()
+
+    async def settle(name: str) -> Outcome:
+        looks[name] += 1
+        if looks[name] < 3:
+            return Outcome.PENDING
+        done.add(name)
+        return Outcome.INDEXED
+
+    async with running(settle) as pump:
+        for number in range(30):
+            await pump.add(f"slow/{number}", caller="slow")
+        await until(lambda: len(done) == 30)
+
+
+async def test_what_never_ends_counts_only_for_a_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(pump_module, "UNSETTLED", 0.01)
+    begun: set[str] = set()
+
+    async def settle(name: str) -> Outcome:
+        begun.add(name)
+        return Outcome.PENDING
+
+    async with running(settle) as pump:
+        for number in range(30):
+            await pump.add(f"stuck/{number}", caller="stuck")
+        await until(lambda: len(begun) == 30)
