@@ -40,8 +40,20 @@ def configure_logging(settings: Settings) -> None:
     logging.basicConfig(level=settings.log_level.upper(), handlers=[handler], force=True)
     for chatty in ("httpx2", "httpcore2", "google_genai", "watchfiles", "pdfminer"):
         logging.getLogger(chatty).setLevel(max(logging.WARNING, logging.root.level))
+    _enable_every_logger()
     logging.captureWarnings(True)
     sys.excepthook = _log_uncaught
+
+
+def _enable_every_logger() -> None:
+    """Enable the loggers that functions_framework.aio disabled.
+
+    With LOG_EXECUTION_ID=true, which Cloud Functions sets, it calls logging.config.dictConfig after it has imported
+    the function. That disables every logger that exists by then, and so silences them.
+    """
+    for logger in list(logging.root.manager.loggerDict.values()):
+        if isinstance(logger, logging.Logger):
+            logger.disabled = False
 
 
 class _PlainFormatter(logging.Formatter):

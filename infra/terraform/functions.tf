@@ -9,6 +9,8 @@ locals {
   # /tmp is memory. An instance of ingest holds, for each document that it sends at once, the document and two pieces of
   # 8 MiB, beside 256 MiB for Python and what it has imported (benchmarks.function_memory measures it: 658 MiB). With the defaults: 256 + 8 × (50 + 16) = 784, so 1,024 MiB.
   ingest_memory_mib = max(512, 256 * ceil((256 + var.ingest.concurrency * (var.max_file_size_mb + 16)) / 256))
+  # Cloud Run wants more CPUs for more memory ("Memory limits"): one for 4 GiB, two for 8 GiB.
+  cpus = { for name, function in local.functions : name => function.memory <= 4096 ? 1 : function.memory <= 8192 ? 2 : 4 }
   # A sweep sends 5 at once: 256 + 5 × (50 + 16) = 586 MiB, and the rest of its memory is for the records of all documents.
   sweep_uploads = 5
 
@@ -39,7 +41,7 @@ locals {
       description = "Answers questions"
       file        = "functions/search/main.py"
       zip         = "functions"
-      ingress     = var.load_balancer == null ? "ALLOW_ALL" : "ALLOW_INTERNAL_AND_GCLB" # no way around the limits
+      ingress     = var.load_balancer != null ? "ALLOW_INTERNAL_AND_GCLB" : var.network.internal_search ? "ALLOW_INTERNAL_ONLY" : "ALLOW_ALL"
       memory      = 512
       timeout     = 120
       instances   = [var.search.min_instances, var.search.max_instances]
@@ -65,6 +67,7 @@ locals {
     ENVIRONMENT          = "production"
     GEMINI_API_KEY       = "/etc/secrets/gemini-api-key" # the file below, not the key
     GOOGLE_CLOUD_PROJECT = var.project
+    LOG_EXECUTION_ID     = "false" # Cloud Functions sets it to true by default, which replaces the logging configuration
     MAX_FILE_SIZE_MB     = var.max_file_size_mb
     PYTHONPATH           = "/workspace" # functions/ and shared/ import each other from the zip's root
     STATE_URL            = local.state_url
@@ -72,11 +75,14 @@ locals {
 }
 
 resource "google_artifact_registry_repository" "functions" {
-  #checkov:skip=CKV_GCP_84:The images hold this public code and public packages, and no document.
+  #checkov:skip=CKV_GCP_84:The images hold this public code and public packages, and no document; kms_keys.functions encrypts them.
+  project       = var.project
   repository_id = "${var.name}-functions"
   location      = var.region
   format        = "DOCKER"
   description   = "The functions' images, which Cloud Build makes"
+  labels        = local.labels
+  kms_key_name  = var.kms_keys.functions
 
   cleanup_policies {
     id     = "keep the last"
@@ -93,10 +99,11 @@ resource "google_artifact_registry_repository" "functions" {
     }
   }
 
-  depends_on = [google_project_service.used]
+  depends_on = [time_sleep.keys]
 }
 
 resource "google_artifact_registry_repository_iam_member" "build_writes_images" {
+  project    = var.project
   repository = google_artifact_registry_repository.functions.name
   location   = var.region
   role       = "roles/artifactregistry.writer"
@@ -122,15 +129,19 @@ resource "google_cloudfunctions2_function" "function" {
   #checkov:skip=CKV_GCP_124:Search and health are asked from outside, by whom IAM or a key lets in; the others are internal.
   for_each = local.functions
 
-  name        = "${var.name}-${each.key}"
-  location    = var.region
-  description = each.value.description
+  project      = var.project
+  name         = "${var.name}-${each.key}"
+  location     = var.region
+  description  = each.value.description
+  labels       = local.labels
+  kms_key_name = var.kms_keys.functions
 
   build_config {
     runtime           = "python313"
     entry_point       = each.key
     service_account   = google_service_account.account["build"].name
     docker_repository = google_artifact_registry_repository.functions.id
+    worker_pool       = var.network.build_pool
     environment_variables = {
       GOOGLE_FUNCTION_SOURCE = each.value.file
     }
@@ -145,7 +156,7 @@ resource "google_cloudfunctions2_function" "function" {
   }
 
   service_config {
-    available_cpu                    = "1"
+    available_cpu                    = tostring(local.cpus[each.key])
     available_memory                 = "${each.value.memory}Mi"
     timeout_seconds                  = each.value.timeout
     min_instance_count               = each.value.instances[0]
@@ -155,6 +166,17 @@ resource "google_cloudfunctions2_function" "function" {
     service_account_email            = google_service_account.account[each.key].email
     all_traffic_on_latest_revision   = true
     environment_variables            = { for name, value in merge(local.environment, each.value.environment) : name => tostring(value) }
+
+    # Everything goes through the network then, so that its firewall sees it.
+    direct_vpc_egress = var.network.subnetwork == null ? null : "VPC_EGRESS_ALL_TRAFFIC"
+    dynamic "direct_vpc_network_interface" {
+      for_each = var.network.subnetwork == null ? [] : [var.network]
+      content {
+        network    = direct_vpc_network_interface.value.network
+        subnetwork = direct_vpc_network_interface.value.subnetwork
+        tags       = direct_vpc_network_interface.value.tags
+      }
+    }
 
     secret_volumes {
       mount_path = "/etc/secrets"
@@ -168,14 +190,9 @@ resource "google_cloudfunctions2_function" "function" {
   }
 
   depends_on = [
-    google_artifact_registry_repository_iam_member.build_writes_images,
-    google_project_iam_member.build_reads_source,
-    google_project_iam_member.build_writes_logs,
-    google_project_iam_member.rotate_makes_keys,
-    google_secret_manager_secret_iam_member.functions,
-    google_secret_manager_secret_iam_member.rotate_adds_versions,
+    time_sleep.accounts,
     google_secret_manager_secret_version.gemini_api_key,
-    google_storage_bucket_iam_member.functions,
+    data.google_secret_manager_secret_version.gemini_api_key,
   ]
 }
 
@@ -185,6 +202,7 @@ locals {
     { schedule = { function = "sweep", member = google_service_account.account["schedule"].member } },
     { for name in ["push", "schedule"] : "${name} rotates" => { function = "rotate", member = google_service_account.account[name].member } if var.rotation != null },
     { for member in var.search.members : member => { function = "search", member = member } },
+    try(length(var.load_balancer.iap_members), 0) == 0 ? {} : { iap = { function = "search", member = "${local.agent_of}@gcp-sa-iap.iam.gserviceaccount.com" } },
     var.search.access == "key" ? { everybody = { function = "search", member = "allUsers" } } : {}, # who then shows a key
   )
 }
@@ -192,6 +210,7 @@ locals {
 resource "google_cloud_run_v2_service_iam_member" "invoker" {
   for_each = local.invokers
 
+  project  = var.project
   name     = google_cloudfunctions2_function.function[each.value.function].name
   location = var.region
   role     = "roles/run.invoker"

@@ -13,6 +13,8 @@ from typing import Any
 import httpx2
 import pytest
 
+from tests.deployment import Gemini
+from tests.log_filters import json_lines
 from tests.servers import ROOT, free_port, function, running, until
 
 FINALIZED = "google.cloud.storage.object.v1.finalized"
@@ -32,6 +34,7 @@ class Cloud:
         emulator = [sys.executable, "-m", "flamehaven.cli", "emulator", "--port", str(port)]
         emulator += ["--data", str(folder / "emulator")]
         address = f"http://127.0.0.1:{port}"
+        self.folder, self.gemini = folder, Gemini(address)
         stack.enter_context(running(emulator, environment={}, url=address, log=folder / "emulator.log"))
         environment = {"GEMINI_BASE_URL": address, "DATA_DIR": str(folder / "data"), "GEMINI_API_KEY": "k", **settings}
         self.clients = {
@@ -60,10 +63,10 @@ class Cloud:
 
 @pytest.fixture(scope="module", params=["http", pytest.param("cloudevent", marks=pytest.mark.slow)])
 def cloud(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cloud]:
-    """Once as it is, and once as on a platform that says every function takes CloudEvents."""
-    signature = {"FUNCTION_SIGNATURE_TYPE": "cloudevent"} if request.param == "cloudevent" else {}
+    """Once with what Cloud Functions sets, and once as on a platform that says every function takes CloudEvents."""
     with ExitStack() as stack:
-        yield Cloud(stack, tmp_path_factory.mktemp("cloud"), **signature)
+        folder = tmp_path_factory.mktemp("cloud")
+        yield Cloud(stack, folder, FUNCTION_SIGNATURE_TYPE=request.param, LOG_EXECUTION_ID="true")
 
 
 def test_events_index_change_and_delete(cloud: Cloud) -> None:
@@ -125,3 +128,21 @@ def test_health_is_ready_and_alive(cloud: Cloud) -> None:
     ready = until(lambda: (answer := cloud.clients["health"].get("/")).status_code == 200 and answer.json())
     assert ready["checks"] == {"configuration": "ok", "documents": "ok", "state": "ok", "gemini": "ok"}
     assert cloud.clients["health"].get("/live").json() == {"status": "alive"}
+
+
+def test_errors_are_logged_where_the_platform_asks_for_execution_ids(cloud: Cloud) -> None:
+    refused = {"call": "*", "fault": "answer", "status": 403}
+    path = cloud.documents / "audit" / "access.md"
+    path.parent.mkdir(exist_ok=True)
+    path.write_text("Access is reviewed every quarter.")
+    assert cloud.clients["sweep"].post("/").status_code == 200
+    path.write_text("Access is reviewed every month.")
+    cloud.gemini.go_wrong(refused)
+    try:
+        assert cloud.clients["search"].post("/", json={"query": "How often?", "store": "audit"}).status_code == 503
+        assert cloud.clients["sweep"].post("/").status_code == 503
+    finally:
+        cloud.gemini.go_wrong()
+    for name in ("search", "sweep"):
+        lines = json_lines(cloud.folder / f"{name}.log")
+        assert [each["message"] for each in lines if each["severity"] == "ERROR"], f"{name} logged no error"

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import re
 from collections.abc import AsyncIterator
 from pathlib import Path
 
@@ -20,17 +19,17 @@ from shared.gemini.failures import classify
 from shared.http import error_response
 from shared.runtime import Runtime, open_runtime
 from shared.settings import Settings
-from tests.terraform import MODULE, terraform_in
+from tests.log_filters import counts, entry
+from tests.terraform import MODULE, SMALLEST, terraform_in
 
 KEY_INVALID = {"status": "INVALID_ARGUMENT", "details": [{"reason": "API_KEY_INVALID"}]}
-SEVERITIES = ("DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL")
 
 
 @pytest.fixture(scope="module")
 def filters() -> dict[str, str]:
     """The filter of each metric."""
     with terraform_in(MODULE) as terraform:
-        applied = terraform.applied(project="acme-search", function_source="./README.md")
+        applied = terraform.applied(**SMALLEST)
     return {each.values["name"]: each.values["filter"] for each in applied if each.type == "google_logging_metric"}
 
 
@@ -44,38 +43,13 @@ async def runtime(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncItera
     await runtime.aclose()
 
 
-def entry(record: logging.LogRecord) -> dict[str, str]:
-    """What Cloud Logging makes of a line of the function ingest."""
-    return {
-        "resource.type": "cloud_run_revision",
-        "resource.labels.service_name": "flamehaven-ingest",
-        "severity": record.levelname,
-        "jsonPayload.logger": record.name,
-        "jsonPayload.message": record.getMessage(),
-    }
-
-
-def holds(filter_: str, fields: dict[str, str]) -> bool:
-    """Whether a filter takes an entry: the part of the logging query language that the filters use."""
-    for term in filter_.split(" AND "):
-        found = re.fullmatch(r'([\w.]+)(=~|>=|=)(?:"(.*)"|(\w+))', term)
-        assert found, f"{term} is in no form that this test knows"
-        value, wanted = fields[found[1]], found[3] if found[3] is not None else found[4]
-        if found[2] == "=~" and not re.search(wanted, value):
-            return False
-        if found[2] == "=" and value != wanted:
-            return False
-        if found[2] == ">=" and SEVERITIES.index(value) < SEVERITIES.index(wanted):
-            return False
-    return True
-
-
 def counted(filters: dict[str, str], caplog: pytest.LogCaptureFixture) -> set[str]:
     """The metrics that count some line that was logged."""
-    lines = [entry(record) for record in caplog.records]
-    return {
-        name.removeprefix("flamehaven/") for name, each in filters.items() if any(holds(each, line) for line in lines)
-    }
+    lines = [
+        {"severity": record.levelname, "logger": record.name, "message": record.getMessage()}
+        for record in caplog.records
+    ]
+    return set(counts(filters, [entry("flamehaven-ingest", line) for line in lines]))
 
 
 @pytest.mark.parametrize(
