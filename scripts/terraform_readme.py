@@ -23,17 +23,16 @@ def tables(terraform: Terraform, **variables: Any) -> dict[str, str]:
     with tempfile.TemporaryDirectory() as folder:
         terraform.done("plan", "-input=false", f"-state={folder}/state", f"-out={folder}/plan", **variables)
         module = json.loads(terraform.done("show", "-json", f"{folder}/plan"))["configuration"]["root_module"]
-    needed = {name: each for name, each in module["variables"].items() if "default" not in each}
-    rest = {name: each for name, each in module["variables"].items() if "default" in each}
+    types = declared_types((terraform.folder / "variables.tf").read_text())
+    variables = sorted(module["variables"].items(), key=lambda each: ("default" in each[1], each[0]))
     return {
         "variables": "\n".join(
             [
-                "| variable | default | what |",
-                "|---|---|---|",
-                *(f"| `{name}` | needed | {_cell(each)} |" for name, each in sorted(needed.items())),
+                "| variable | what | type | default | required |",
+                "|---|---|---|---|---|",
                 *(
-                    f"| `{name}` | `{json.dumps(each['default'])}` | {_cell(each)} |"
-                    for name, each in sorted(rest.items())
+                    f"| `{name}` | {_cell(each)} | {_type(types[name])} | {_default(each)} |"
+                    for name, each in variables
                 ),
             ]
         ),
@@ -47,6 +46,15 @@ def tables(terraform: Terraform, **variables: Any) -> dict[str, str]:
     }
 
 
+def declared_types(text: str) -> dict[str, str]:
+    """The type of each variable in a .tf file, as it is written there."""
+    found = {}
+    for name, body in re.findall(r'^variable "(\w+)" \{\n(.*?)^\}', text, re.MULTILINE | re.DOTALL):
+        (kind,) = re.findall(r"^  type +=(?: )(.*?)(?=^  \w|^\s*$|\Z)", body, re.MULTILINE | re.DOTALL)
+        found[name] = kind.strip()
+    return found
+
+
 def filled(text: str, tables: dict[str, str]) -> str:
     """A README with the tables between its marks."""
     for name, table in tables.items():
@@ -55,6 +63,17 @@ def filled(text: str, tables: dict[str, str]) -> str:
         first, last = marks.findall(text)[0]
         text = marks.sub(lambda _, whole=f"{first}{table}\n{last}": whole, text)
     return text
+
+
+def _type(kind: str) -> str:
+    """A type as a cell; each field of an object on a line of its own."""
+    lines = [re.sub(r"\s+", " ", line.strip()) for line in kind.splitlines()]
+    return "<br>".join(f"`{line}`" for line in lines)
+
+
+def _default(described: dict[str, Any]) -> str:
+    """The cells for the default and for whether a value is required."""
+    return f"`{json.dumps(described['default'])}` | no" if "default" in described else "| yes"
 
 
 def _cell(described: dict[str, Any]) -> str:

@@ -1,4 +1,4 @@
-"""The real terraform on infra/terraform, with providers that know only the types (tests/google_provider/serve.py).
+"""The real terraform on infra/terraform, with stand-ins for its providers (tests/google_provider/serve.py).
 
 By hand: `.venv/bin/python -m tests.terraform validate`, or `test`, or `plan -var project=acme ...`.
 """
@@ -19,10 +19,20 @@ from typing import Any
 
 import pytest
 
+from tests.google_provider.project import Project
 from tests.google_provider.serve import serving
 
 ROOT = Path(__file__).parents[1]
 MODULE = ROOT / "infra" / "terraform"
+SMALLEST: dict[str, Any] = {
+    "project": "acme-search",
+    "function_source": "./README.md",
+    "gemini_api_key": "a-gemini-key-that-nobody-may-see",
+    "gemini_key_version": 1,
+}
+"""The variables of a first apply that asks for nothing more."""
+LATER: dict[str, Any] = {name: value for name, value in SMALLEST.items() if not name.startswith("gemini_")}
+"""Those of a later apply, which has no key."""
 NEEDED = (1, 11)
 """The first version with write-only arguments, which versions.tf asks for."""
 
@@ -61,6 +71,8 @@ class Terraform:
     program: str
     folder: Path
     environment: dict[str, str]
+    project: Project
+    """What the stand-in of Google holds."""
 
     def run(self, *words: str, **variables: Any) -> subprocess.CompletedProcess[str]:
         """Run a command; `variables` are the module's, as Terraform reads them from the environment."""
@@ -84,6 +96,7 @@ class Terraform:
 
     def applied(self, **variables: Any) -> list[Resource]:
         """What is there once the module was applied with these variables; another apply would change nothing."""
+        self.project.clear()
         with tempfile.TemporaryDirectory() as folder:
             state = f"{folder}/terraform.tfstate"
             self.done("apply", "-auto-approve", "-input=false", f"-state={state}", **variables)
@@ -93,6 +106,7 @@ class Terraform:
 
     def outputs(self, **variables: Any) -> dict[str, Any]:
         """What the outputs say once the module was applied with these variables."""
+        self.project.clear()
         with tempfile.TemporaryDirectory() as folder:
             state = f"-state={folder}/terraform.tfstate"
             self.done("apply", "-auto-approve", "-input=false", state, **variables)
@@ -116,9 +130,9 @@ def _resources(module: dict[str, Any]) -> Iterator[Resource]:
 @contextmanager
 def terraform_in(folder: Path) -> Iterator[Terraform]:
     """Terraform in a folder of .tf files, initialised, which leaves nothing behind there."""
-    program = terraform()
-    with tempfile.TemporaryDirectory() as own, serving(Path(own)) as reattached:
-        found = Terraform(program, folder, _environment({**reattached, "TF_DATA_DIR": f"{own}/data"}))
+    program, project = terraform(), Project()
+    with tempfile.TemporaryDirectory() as own, serving(Path(own), project) as reattached:
+        found = Terraform(program, folder, _environment({**reattached, "TF_DATA_DIR": f"{own}/data"}), project)
         found.done("init", "-input=false", "-backend=false")
         yield found
 

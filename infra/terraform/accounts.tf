@@ -16,10 +16,11 @@ locals {
 resource "google_service_account" "account" {
   for_each = local.accounts
 
+  project      = var.project
   account_id   = "${var.name}-${each.key}"
   display_name = "${var.name}: ${each.key}"
   description  = each.value
-  depends_on   = [google_project_service.used]
+  depends_on   = [time_sleep.services]
 }
 
 # In projects from before April 2021 Pub/Sub may not sign in as the account that it pushes as.

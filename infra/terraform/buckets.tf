@@ -1,33 +1,27 @@
-# The documents, the records about them, the functions' source, and the daily copy of the documents.
+# The documents, the records about them, the functions' source, and the daily copies elsewhere.
 
 locals {
   location = coalesce(var.buckets.location, var.region)
-  # The multi-region around the region; there is none around Montréal, São Paulo or Sydney.
-  multi_region    = one([for prefix, place in { europe = "EU", us = "US", asia = "ASIA" } : place if startswith(var.region, "${prefix}-")])
+  # The multi-region that is under the same law as the region. London and Zürich are not in the EU, and Asia has no law of its own.
+  multi_region    = one([for prefix, place in { europe = "EU", us = "US" } : place if startswith(var.region, "${prefix}-") && !contains(["europe-west2", "europe-west6"], var.region)])
   backup_location = try(coalesce(var.backup.location, local.multi_region), "")
 
   buckets = {
     documents = { versioned = true, noncurrent_days = var.buckets.noncurrent_days }
-    state     = { versioned = false, noncurrent_days = 0 } # records are written anew all the time; soft deletion is enough
+    state     = { versioned = true, noncurrent_days = 7 } # records are replaced often; keys and records of a week can be brought back
     source    = { versioned = false, noncurrent_days = 0 }
   }
 }
 
-resource "google_kms_crypto_key_iam_member" "buckets" {
-  for_each = toset(compact([var.buckets.kms_key, try(var.backup.kms_key, null)]))
-
-  crypto_key_id = each.value
-  role          = "roles/cloudkms.cryptoKeyEncrypterDecrypter"
-  member        = data.google_storage_project_service_account.agent.member
-}
-
 resource "google_storage_bucket" "bucket" {
   #checkov:skip=CKV_GCP_62:Data Access audit logs, which a project can turn on, say more than usage logs in one more bucket.
-  #checkov:skip=CKV_GCP_78:The documents are versioned; records and source zips are made anew and have soft deletion.
+  #checkov:skip=CKV_GCP_78:Documents and state are versioned; source zips can be made again and have soft deletion.
   for_each = local.buckets
 
+  project                     = var.project
   name                        = "${var.project}-${var.name}-${each.key}"
   location                    = local.location
+  labels                      = local.labels
   force_destroy               = false
   deletion_policy             = local.deletion_policy
   uniform_bucket_level_access = true
@@ -70,7 +64,7 @@ resource "google_storage_bucket" "bucket" {
     }
   }
 
-  depends_on = [google_project_service.used, google_kms_crypto_key_iam_member.buckets]
+  depends_on = [time_sleep.keys]
 }
 
 locals {
@@ -92,14 +86,23 @@ resource "google_storage_bucket_iam_member" "functions" {
   member = google_service_account.account[each.value.account].member
 }
 
-# The copy. A document that was deleted is deleted there too at the next copy, and gone for good noncurrent_days later.
+# The copies. What was deleted is deleted there too at the next copy, and gone for good noncurrent_days later.
+
+locals {
+  copies = var.backup == null ? {} : {
+    documents = "${var.project}-${var.name}-backup"
+    state     = "${var.project}-${var.name}-state-copy"
+  }
+}
 
 resource "google_storage_bucket" "backup" {
   #checkov:skip=CKV_GCP_62:Data Access audit logs, which a project can turn on, say more than usage logs in one more bucket.
-  count = var.backup == null ? 0 : 1
+  for_each = local.copies
 
-  name                        = "${var.project}-${var.name}-backup"
+  project                     = var.project
+  name                        = each.value
   location                    = local.backup_location
+  labels                      = local.labels
   storage_class               = "NEARLINE"
   force_destroy               = false
   deletion_policy             = local.deletion_policy
@@ -134,7 +137,7 @@ resource "google_storage_bucket" "backup" {
   lifecycle {
     precondition {
       condition     = local.backup_location != ""
-      error_message = "No multi-region is around ${var.region}: say in backup.location where the backup is to be, or set backup to null."
+      error_message = "No multi-region is under the law of ${var.region}: name the place of the backup in backup.location, or set backup to null."
     }
     precondition {
       condition     = lower(local.backup_location) != lower(local.location)
@@ -146,16 +149,16 @@ resource "google_storage_bucket" "backup" {
     }
   }
 
-  depends_on = [google_project_service.used, google_kms_crypto_key_iam_member.buckets]
+  depends_on = [time_sleep.keys]
 }
 
 locals {
-  transfer_grants = var.backup == null ? {} : {
-    "finds the documents" = { bucket = google_storage_bucket.bucket["documents"].name, role = "roles/storage.legacyBucketReader" }
-    "reads the documents" = { bucket = google_storage_bucket.bucket["documents"].name, role = "roles/storage.objectViewer" }
-    "writes the backup"   = { bucket = google_storage_bucket.backup[0].name, role = "roles/storage.legacyBucketWriter" }
-    "compares the backup" = { bucket = google_storage_bucket.backup[0].name, role = "roles/storage.objectViewer" }
-  }
+  transfer_grants = merge([for name in keys(local.copies) : {
+    "finds ${name}"    = { bucket = google_storage_bucket.bucket[name].name, role = "roles/storage.legacyBucketReader" }
+    "reads ${name}"    = { bucket = google_storage_bucket.bucket[name].name, role = "roles/storage.objectViewer" }
+    "writes ${name}"   = { bucket = google_storage_bucket.backup[name].name, role = "roles/storage.legacyBucketWriter" }
+    "compares ${name}" = { bucket = google_storage_bucket.backup[name].name, role = "roles/storage.objectViewer" }
+  }]...)
 }
 
 resource "google_storage_bucket_iam_member" "transfer" {
@@ -166,17 +169,55 @@ resource "google_storage_bucket_iam_member" "transfer" {
   member = data.google_storage_transfer_project_service_account.agent[0].member
 }
 
-resource "google_storage_transfer_job" "backup" {
+# Storage Transfer Service says there that a copy has failed. An alert watches for a message that nobody has taken.
+
+resource "google_pubsub_topic" "copy_failed" {
+  #checkov:skip=CKV_GCP_83:A message names buckets, and holds no document.
   count = var.backup == null ? 0 : 1
 
-  description = "${var.name}: the documents' daily copy"
+  project      = var.project
+  name         = "${var.name}-copy-failed"
+  labels       = local.labels
+  kms_key_name = var.kms_keys.topics
+  depends_on   = [time_sleep.keys]
+}
+
+resource "google_pubsub_subscription" "copy_failed" {
+  count = var.backup == null ? 0 : 1
+
+  project                    = var.project
+  name                       = "${var.name}-copy-failed"
+  topic                      = google_pubsub_topic.copy_failed[0].id
+  labels                     = local.labels
+  ack_deadline_seconds       = 60
+  message_retention_duration = local.longest
+
+  expiration_policy {
+    ttl = ""
+  }
+}
+
+resource "google_pubsub_topic_iam_member" "transfer_publishes" {
+  count = var.backup == null ? 0 : 1
+
+  project = var.project
+  topic   = google_pubsub_topic.copy_failed[0].name
+  role    = "roles/pubsub.publisher"
+  member  = data.google_storage_transfer_project_service_account.agent[0].member
+}
+
+resource "google_storage_transfer_job" "backup" {
+  for_each = local.copies
+
+  project     = var.project
+  description = "${var.name}: the daily copy of ${each.key}"
 
   transfer_spec {
     gcs_data_source {
-      bucket_name = google_storage_bucket.bucket["documents"].name
+      bucket_name = google_storage_bucket.bucket[each.key].name
     }
     gcs_data_sink {
-      bucket_name = google_storage_bucket.backup[0].name
+      bucket_name = google_storage_bucket.backup[each.key].name
     }
     transfer_options {
       delete_objects_unique_in_sink = true
@@ -199,5 +240,11 @@ resource "google_storage_transfer_job" "backup" {
     repeat_interval = "86400s"
   }
 
-  depends_on = [google_storage_bucket_iam_member.transfer]
+  notification_config {
+    pubsub_topic   = google_pubsub_topic.copy_failed[0].id
+    event_types    = ["TRANSFER_OPERATION_ABORTED", "TRANSFER_OPERATION_FAILED"]
+    payload_format = "JSON"
+  }
+
+  depends_on = [time_sleep.accounts, time_sleep.agents]
 }

@@ -13,12 +13,15 @@ locals {
     { title = "Dead letters", filter = "metric.type=\"pubsub.googleapis.com/subscription/num_undelivered_messages\" AND ${local.subscription}\"${google_pubsub_subscription.dead_letters.name}\"", aligner = "ALIGN_MAX", reducer = "REDUCE_MAX", by = [] },
     { title = "Documents that cannot be indexed", filter = "metric.type=\"logging.googleapis.com/user/${google_logging_metric.logged["ingest-failures"].name}\" AND resource.type=\"cloud_run_revision\"", aligner = "ALIGN_DELTA", reducer = "REDUCE_SUM", by = [] },
     { title = "Calls that Gemini refused for their rate", filter = "metric.type=\"logging.googleapis.com/user/${google_logging_metric.logged["rate-limits"].name}\" AND resource.type=\"cloud_run_revision\"", aligner = "ALIGN_DELTA", reducer = "REDUCE_SUM", by = ["metric.labels.service"] },
+    { title = "Full sweeps that failed", filter = "metric.type=\"logging.googleapis.com/user/${google_logging_metric.logged["sweep-failures"].name}\" AND resource.type=\"cloud_scheduler_job\"", aligner = "ALIGN_DELTA", reducer = "REDUCE_SUM", by = [] },
+    { title = "Seconds that the oldest event of the server waits", filter = "metric.type=\"pubsub.googleapis.com/subscription/oldest_unacked_message_age\" AND ${local.subscription}\"${var.name}-server\"", aligner = "ALIGN_MAX", reducer = "REDUCE_MAX", by = [] },
     { title = "Instances", filter = "metric.type=\"run.googleapis.com/container/instance_count\" AND ${local.ours_monitored}", aligner = "ALIGN_MAX", reducer = "REDUCE_SUM", by = ["resource.labels.service_name"] },
     { title = "Share of their memory in use", filter = "metric.type=\"run.googleapis.com/container/memory/utilizations\" AND ${local.ours_monitored}", aligner = "ALIGN_DELTA", reducer = "REDUCE_PERCENTILE_99", by = ["resource.labels.service_name"] },
   ]
 }
 
 resource "google_monitoring_dashboard" "overview" {
+  project = var.project
   dashboard_json = jsonencode({
     displayName = var.name
     mosaicLayout = {
@@ -51,5 +54,5 @@ resource "google_monitoring_dashboard" "overview" {
     }
   })
 
-  depends_on = [google_project_service.used]
+  depends_on = [time_sleep.services]
 }

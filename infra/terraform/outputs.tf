@@ -1,4 +1,5 @@
 locals {
+  source_url    = "gs://${google_storage_bucket.bucket["source"].name}"
   search_url    = var.load_balancer == null ? google_cloudfunctions2_function.function["search"].service_config[0].uri : "https://${var.load_balancer.domain}/api/search"
   authorization = var.search.access == "key" ? "Authorization: Bearer $FLAMEHAVEN_API_KEY" : "Authorization: Bearer $(gcloud auth print-identity-token)"
 }
@@ -15,7 +16,7 @@ output "vm_dns_record" {
 
 output "vm_image" {
   description = "Builds the server's image and stores it where the virtual machine fetches it, from the root of a checkout."
-  value       = local.server_image == null ? null : "gcloud builds submit --project ${var.project} --region ${var.region} --tag ${local.server_image}"
+  value       = local.server_image == null ? null : "gcloud builds submit --config infra/terraform/vm/image.yaml --substitutions _IMAGE=${local.server_image} --service-account ${google_service_account.account["build"].name} --gcs-source-staging-dir ${local.source_url}/server --project ${var.project} --region ${var.region}"
 }
 
 output "make_key" {
@@ -81,4 +82,39 @@ output "events_url" {
 output "service_accounts" {
   description = "The e-mail address of each service account."
   value       = { for name, account in google_service_account.account : name => account.email }
+}
+
+output "project_id" {
+  description = "The project that everything is in."
+  value       = var.project
+}
+
+output "region" {
+  description = "The region of the functions."
+  value       = var.region
+}
+
+output "function_names" {
+  description = "The name of each function."
+  value       = { for name, function in google_cloudfunctions2_function.function : name => function.name }
+}
+
+output "topic_ids" {
+  description = "The ids of the topics: events, dead letters, and messages about a due key."
+  value       = { events = google_pubsub_topic.events.id, dead_letters = google_pubsub_topic.dead_letters.id, rotation = google_pubsub_topic.rotation.id }
+}
+
+output "secret_id" {
+  description = "The id of the secret with the Gemini key."
+  value       = google_secret_manager_secret.gemini_api_key.id
+}
+
+output "bucket_names" {
+  description = "The name of each bucket."
+  value       = merge({ for name, bucket in google_storage_bucket.bucket : name => bucket.name }, { for name, bucket in google_storage_bucket.backup : "${name}_backup" => bucket.name })
+}
+
+output "restore_key" {
+  description = "Makes an older version of the Gemini key, here version 1, the newest again: \"latest\" is the version that was created last, whether or not it works."
+  value       = "gcloud secrets versions access 1 --secret ${google_secret_manager_secret.gemini_api_key.secret_id} --project ${var.project} | gcloud secrets versions add ${google_secret_manager_secret.gemini_api_key.secret_id} --data-file - --project ${var.project}"
 }

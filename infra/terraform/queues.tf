@@ -8,15 +8,19 @@ locals {
 
 resource "google_pubsub_topic" "events" {
   #checkov:skip=CKV_GCP_83:A message holds an object's name and attributes, not its content.
+  project         = var.project
   name            = "${var.name}-events"
+  labels          = local.labels
+  kms_key_name    = var.kms_keys.topics
   deletion_policy = local.deletion_policy
-  depends_on      = [google_project_service.used]
+  depends_on      = [time_sleep.keys]
 }
 
 resource "google_pubsub_topic_iam_member" "bucket_publishes" {
-  topic  = google_pubsub_topic.events.name
-  role   = "roles/pubsub.publisher"
-  member = data.google_storage_project_service_account.agent.member
+  project = var.project
+  topic   = google_pubsub_topic.events.name
+  role    = "roles/pubsub.publisher"
+  member  = local.storage_agent
 }
 
 resource "google_storage_notification" "documents" {
@@ -24,11 +28,13 @@ resource "google_storage_notification" "documents" {
   topic          = google_pubsub_topic.events.id
   payload_format = "JSON_API_V1"
   event_types    = ["OBJECT_FINALIZE", "OBJECT_DELETE", "OBJECT_ARCHIVE", "OBJECT_METADATA_UPDATE"]
-  depends_on     = [google_pubsub_topic_iam_member.bucket_publishes]
+  depends_on     = [time_sleep.agents]
 }
 
 resource "google_pubsub_subscription" "ingest" {
+  project                    = var.project
   name                       = "${var.name}-ingest"
+  labels                     = local.labels
   topic                      = google_pubsub_topic.events.id
   ack_deadline_seconds       = 600 # a push waits no longer
   message_retention_duration = local.retention
@@ -58,15 +64,15 @@ resource "google_pubsub_subscription" "ingest" {
     dead_letter_topic     = google_pubsub_topic.dead_letters.id
     max_delivery_attempts = var.queue.max_deliveries
   }
-
-  depends_on = [google_cloud_run_v2_service_iam_member.invoker, google_service_account_iam_member.pubsub_as_push]
 }
 
 # For a server on a VM or elsewhere: EVENTS_URL=pubsub://PROJECT/NAME-server
 resource "google_pubsub_subscription" "server" {
   count = local.pull ? 1 : 0
 
+  project                    = var.project
   name                       = "${var.name}-server"
+  labels                     = local.labels
   topic                      = google_pubsub_topic.events.id
   ack_deadline_seconds       = 60
   message_retention_duration = local.retention
@@ -89,13 +95,18 @@ resource "google_pubsub_subscription" "server" {
 
 resource "google_pubsub_topic" "dead_letters" {
   #checkov:skip=CKV_GCP_83:A message holds an object's name and attributes, not its content.
+  project         = var.project
   name            = "${var.name}-dead-letters"
+  labels          = local.labels
+  kms_key_name    = var.kms_keys.topics
   deletion_policy = local.deletion_policy
-  depends_on      = [google_project_service.used]
+  depends_on      = [time_sleep.keys]
 }
 
 resource "google_pubsub_subscription" "dead_letters" {
+  project                    = var.project
   name                       = "${var.name}-dead-letters"
+  labels                     = local.labels
   topic                      = google_pubsub_topic.dead_letters.id
   ack_deadline_seconds       = 60
   message_retention_duration = local.longest
@@ -109,9 +120,10 @@ resource "google_pubsub_subscription" "dead_letters" {
 # Pub/Sub itself moves a message: it publishes to the dead letters, and acknowledges where the message was.
 
 resource "google_pubsub_topic_iam_member" "pubsub_publishes_dead_letters" {
-  topic  = google_pubsub_topic.dead_letters.name
-  role   = "roles/pubsub.publisher"
-  member = google_project_service_identity.agent["pubsub.googleapis.com"].member
+  project = var.project
+  topic   = google_pubsub_topic.dead_letters.name
+  role    = "roles/pubsub.publisher"
+  member  = google_project_service_identity.agent["pubsub.googleapis.com"].member
 }
 
 resource "google_pubsub_subscription_iam_member" "pubsub_acknowledges" {
@@ -120,6 +132,7 @@ resource "google_pubsub_subscription_iam_member" "pubsub_acknowledges" {
     local.pull ? { server = google_pubsub_subscription.server[0].name } : {},
   )
 
+  project      = var.project
   subscription = each.value
   role         = "roles/pubsub.subscriber"
   member       = google_project_service_identity.agent["pubsub.googleapis.com"].member

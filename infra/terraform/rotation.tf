@@ -45,6 +45,7 @@ resource "google_secret_manager_secret_iam_member" "rotate_adds_versions" {
 resource "google_cloud_scheduler_job" "rotate" {
   count = var.rotation == null ? 0 : 1
 
+  project          = var.project
   name             = "${var.name}-rotate"
   description      = "Exchanges the Gemini key when it is due, and deletes what it replaced"
   region           = var.region
@@ -67,6 +68,4 @@ resource "google_cloud_scheduler_job" "rotate" {
       audience              = google_cloudfunctions2_function.function["rotate"].service_config[0].uri
     }
   }
-
-  depends_on = [google_cloud_run_v2_service_iam_member.invoker]
 }

@@ -1,6 +1,7 @@
 # A small sweep often, a full one daily.
 
 resource "google_cloud_scheduler_job" "unfinished" {
+  project          = var.project
   name             = "${var.name}-sweep-unfinished"
   description      = "Sees to what took long, and sends notices that nobody took"
   region           = var.region
@@ -17,11 +18,10 @@ resource "google_cloud_scheduler_job" "unfinished" {
       audience              = google_cloudfunctions2_function.function["sweep"].service_config[0].uri
     }
   }
-
-  depends_on = [google_cloud_run_v2_service_iam_member.invoker]
 }
 
 resource "google_cloud_scheduler_job" "everything" {
+  project          = var.project
   name             = "${var.name}-sweep"
   description      = "Compares bucket, records and index, and sees to every difference"
   region           = var.region
@@ -44,6 +44,4 @@ resource "google_cloud_scheduler_job" "everything" {
       audience              = google_cloudfunctions2_function.function["sweep"].service_config[0].uri
     }
   }
-
-  depends_on = [google_cloud_run_v2_service_iam_member.invoker]
 }

@@ -2,19 +2,25 @@
 
 resource "google_pubsub_topic" "rotation" {
   #checkov:skip=CKV_GCP_83:A message says that the key is due, and never the key.
-  name       = "${var.name}-rotation"
-  depends_on = [google_project_service.used]
+  project      = var.project
+  name         = "${var.name}-rotation"
+  labels       = local.labels
+  kms_key_name = var.kms_keys.topics
+  depends_on   = [time_sleep.keys]
 }
 
 resource "google_pubsub_topic_iam_member" "secret_manager_publishes" {
-  topic  = google_pubsub_topic.rotation.name
-  role   = "roles/pubsub.publisher"
-  member = google_project_service_identity.agent["secretmanager.googleapis.com"].member
+  project = var.project
+  topic   = google_pubsub_topic.rotation.name
+  role    = "roles/pubsub.publisher"
+  member  = google_project_service_identity.agent["secretmanager.googleapis.com"].member
 }
 
 # Only that the key is due, and not each change of the secret. A message here that nobody takes sets off an alert.
 resource "google_pubsub_subscription" "rotation" {
+  project                    = var.project
   name                       = "${var.name}-rotation-due"
+  labels                     = local.labels
   topic                      = google_pubsub_topic.rotation.id
   filter                     = "attributes.eventType = \"SECRET_ROTATE\""
   ack_deadline_seconds       = 600
@@ -48,12 +54,21 @@ resource "google_pubsub_subscription" "rotation" {
 }
 
 resource "google_secret_manager_secret" "gemini_api_key" {
+  project             = var.project
   secret_id           = "${var.name}-gemini-api-key"
+  labels              = local.labels
   deletion_protection = var.deletion_protection
   version_destroy_ttl = "604800s" # a version that is destroyed by mistake can be brought back for a week
 
   replication {
-    auto {}
+    auto {
+      dynamic "customer_managed_encryption" {
+        for_each = var.kms_keys.secret == null ? [] : [var.kms_keys.secret]
+        content {
+          kms_key_name = customer_managed_encryption.value
+        }
+      }
+    }
   }
 
   topics {
@@ -69,20 +84,29 @@ resource "google_secret_manager_secret" "gemini_api_key" {
     ignore_changes = [rotation[0].next_rotation_time] # Secret Manager moves it on
   }
 
-  depends_on = [google_pubsub_topic_iam_member.secret_manager_publishes]
+  depends_on = [time_sleep.agents]
 }
 
+# Only in an apply that carries a key. The next apply without one forgets the version, which stays in Secret Manager.
 resource "google_secret_manager_secret_version" "gemini_api_key" {
   count = var.gemini_key_version == 0 ? 0 : 1
 
   secret                 = google_secret_manager_secret.gemini_api_key.id
   secret_data_wo         = var.gemini_api_key
   secret_data_wo_version = tostring(var.gemini_key_version)
-  deletion_policy        = "ABANDON" # an older version is disabled by hand, once nobody uses its key
+  deletion_policy        = "ABANDON"
 
   lifecycle {
     ignore_changes = [enabled]
   }
+}
+
+# The functions cannot start without a version, and Google says so only after some minutes of building.
+data "google_secret_manager_secret_version" "gemini_api_key" {
+  count = var.gemini_key_version == 0 ? 1 : 0
+
+  secret            = google_secret_manager_secret.gemini_api_key.id
+  fetch_secret_data = false # only whether there is one
 }
 
 resource "google_secret_manager_secret_iam_member" "functions" {
@@ -91,21 +115,4 @@ resource "google_secret_manager_secret_iam_member" "functions" {
   secret_id = google_secret_manager_secret.gemini_api_key.id
   role      = "roles/secretmanager.secretAccessor"
   member    = google_service_account.account[each.key].member
-}
-
-# Who reads the key is logged, but for the functions, which do all the time.
-resource "google_project_iam_audit_config" "secrets" {
-  project = var.project
-  service = "secretmanager.googleapis.com"
-
-  audit_log_config {
-    log_type = "ADMIN_READ"
-  }
-  audit_log_config {
-    log_type = "DATA_WRITE"
-  }
-  audit_log_config {
-    log_type         = "DATA_READ"
-    exempted_members = [for name in keys(local.functions) : google_service_account.account[name].member]
-  }
 }

@@ -9,7 +9,7 @@ variable "project" {
 }
 
 variable "gemini_api_key" {
-  description = "The Gemini API key, in TF_VAR_gemini_api_key. It goes into Secret Manager, and into no plan and no state. Needed whenever gemini_key_version changes, so the first time."
+  description = "The Gemini API key, in TF_VAR_gemini_api_key. It goes into Secret Manager, and into no plan and no state. Give it together with gemini_key_version, and leave out both in later applies: the stored key stays."
   type        = string
   default     = null
   ephemeral   = true
@@ -19,12 +19,16 @@ variable "gemini_api_key" {
     condition     = var.gemini_api_key == null || can(regex("^[A-Za-z0-9_.-]{20,}$", var.gemini_api_key))
     error_message = "The Gemini API key is one word of at least 20 letters, digits, dots, hyphens and underscores, with no space or line end."
   }
+  validation {
+    condition     = (var.gemini_api_key == null) == (var.gemini_key_version == 0)
+    error_message = "To store a key, give gemini_api_key and a gemini_key_version above 0. In an apply that stores none, give neither."
+  }
 }
 
 variable "gemini_key_version" {
-  description = "Count it up to store gemini_api_key as a new version of the secret. 0 leaves the versions to gcloud, or to the rotation."
+  description = "Stores gemini_api_key as a new version of the secret: 1 the first time, another number for another key. 0 leaves the secret as it is. It has to have a version by then: where gcloud adds it, the first apply stops at the missing version and can be repeated once it is there."
   type        = number
-  default     = 1
+  default     = 0
 
   validation {
     condition     = var.gemini_key_version >= 0 && floor(var.gemini_key_version) == var.gemini_key_version
@@ -44,7 +48,7 @@ variable "gemini_key_rotation_days" {
 }
 
 variable "rotation" {
-  description = "The function that exchanges the Gemini key when it is due: the project that keys are made in, which has to be that of the stores (by default this one), and for how many days the old key goes on beside the new one. Set gemini_key_version to 0 with it, or Terraform brings back the version that it added first, once the rotation has ended that. null: somebody does it by hand."
+  description = "The function that exchanges the Gemini key when it is due: the project that keys are made in, which has to be that of the stores (by default this one), and for how many days the old key goes on beside the new one. null: somebody does it by hand."
   type = object({
     gemini_project = optional(string)
     grace_days     = optional(number, 7)
@@ -92,6 +96,46 @@ variable "labels" {
   }
 }
 
+variable "kms_keys" {
+  description = "Cloud KMS keys for the rest, named in full: secret (a key of the location global), topics, and functions, which also encrypts their images (both keys of the region). Without one, Google's own keys encrypt. The documents have buckets.kms_key and backup.kms_key."
+  type = object({
+    secret    = optional(string)
+    topics    = optional(string)
+    functions = optional(string)
+  })
+  default = {}
+
+  validation {
+    condition     = alltrue([for key in values(var.kms_keys) : key == null || can(regex("^projects/[^/]+/locations/[^/]+/keyRings/[^/]+/cryptoKeys/[^/]+$", key))])
+    error_message = "A key is named in full: projects/PROJECT/locations/LOCATION/keyRings/RING/cryptoKeys/KEY."
+  }
+  validation {
+    condition     = var.kms_keys.secret == null || can(regex("^projects/[^/]+/locations/global/", var.kms_keys.secret))
+    error_message = "The secret is replicated automatically, which takes a key of the location global."
+  }
+}
+
+variable "network" {
+  description = "Private networking: the network and subnetwork that the functions send everything through, with network tags (Direct VPC egress; Gemini is then reached through a Cloud NAT or Private Google Access of yours), a Cloud Build private pool that builds them, and whether search may be called only from networks of the project."
+  type = object({
+    network         = optional(string)
+    subnetwork      = optional(string)
+    tags            = optional(list(string), [])
+    build_pool      = optional(string)
+    internal_search = optional(bool, false)
+  })
+  default = {}
+
+  validation {
+    condition     = (var.network.network == null) == (var.network.subnetwork == null)
+    error_message = "Give the network and the subnetwork, or neither."
+  }
+  validation {
+    condition     = var.network.build_pool == null || can(regex("^projects/[^/]+/locations/[^/]+/workerPools/[^/]+$", var.network.build_pool))
+    error_message = "The build pool is named in full: projects/PROJECT/locations/REGION/workerPools/POOL."
+  }
+}
+
 variable "deletion_protection" {
   description = "Whether Terraform refuses to delete what holds data: buckets, queues, the secret. Apply false before a destroy."
   type        = bool
@@ -114,8 +158,12 @@ variable "settings" {
     error_message = "Settings have names in capitals, as in docs/settings.md."
   }
   validation {
-    condition     = length(setintersection(keys(var.settings), ["DATA_DIR", "DOCUMENTS_URL", "ENVIRONMENT", "EVENTS_URL", "GOOGLE_CLOUD_PROJECT", "MAX_FILE_SIZE_MB", "PARALLEL_SEARCHES", "PARALLEL_UPLOADS", "PYTHONPATH", "SEARCH_ACCESS", "STATE_URL"])) == 0
-    error_message = "DATA_DIR, DOCUMENTS_URL, ENVIRONMENT, EVENTS_URL, GOOGLE_CLOUD_PROJECT, MAX_FILE_SIZE_MB, PARALLEL_SEARCHES, PARALLEL_UPLOADS, PYTHONPATH, SEARCH_ACCESS and STATE_URL are set by the module: use its own variables."
+    condition     = length(setintersection(keys(var.settings), ["DATA_DIR", "DOCUMENTS_URL", "ENVIRONMENT", "EVENTS_URL", "LOG_EXECUTION_ID", "MAX_FILE_SIZE_MB", "PARALLEL_SEARCHES", "PARALLEL_UPLOADS", "PYTHONPATH", "SEARCH_ACCESS", "STATE_URL"])) == 0
+    error_message = "DATA_DIR, DOCUMENTS_URL, ENVIRONMENT, EVENTS_URL, LOG_EXECUTION_ID, MAX_FILE_SIZE_MB, PARALLEL_SEARCHES, PARALLEL_UPLOADS, PYTHONPATH, SEARCH_ACCESS and STATE_URL are set by the module: use its own variables."
+  }
+  validation {
+    condition     = alltrue([for key in keys(var.settings) : !can(regex("^(PORT$|HOST$|K_|FUNCTION_|GOOGLE_|X_GOOGLE_|CLOUD_RUN_)", key))])
+    error_message = "PORT, HOST and names that begin with K_, FUNCTION_, GOOGLE_, X_GOOGLE_ or CLOUD_RUN_ belong to the platform: it refuses them, or the function does not start with them."
   }
   validation {
     condition     = alltrue([for key in keys(var.settings) : !can(regex("KEY|SECRET|PASSWORD|TOKEN$|REDIS_URL", key))])
@@ -159,7 +207,7 @@ variable "buckets" {
 }
 
 variable "backup" {
-  description = "The daily copy of the documents in another location: where (by default the EU, US or ASIA multi-region around the region), from which hour on (UTC), for how many days what was deleted or replaced stays in it, and the Cloud KMS key that encrypts it, which is needed where the documents have one. null for none."
+  description = "The daily copies of documents and state in another location: where (by default the multi-region EU for regions in the EU, and US for those in the US; elsewhere a location has to be named), from which hour on (UTC), for how many days what was deleted or replaced stays in them, and the Cloud KMS key that encrypts them, which is needed where the documents have one. null for none."
   type = object({
     location        = optional(string)
     hour            = optional(number, 2)
@@ -276,10 +324,11 @@ variable "search" {
 }
 
 variable "load_balancer" {
-  description = "A name of your own in front of search (search.example.com), with a certificate that Google renews, rules against known attacks, and a limit of requests a minute for each address. Search is then reached in no other way. null for none."
+  description = "A name of your own in front of search (search.example.com), with a certificate that Google renews, rules against known attacks, and a limit of requests a minute for each address. Search is then reached in no other way. With iap_members (user:..., group:...) Identity-Aware Proxy asks people to sign in, and lets in only those. null for none."
   type = object({
     domain              = string
     requests_per_minute = optional(number, 120)
+    iap_members         = optional(set(string), [])
   })
   default  = null
   nullable = true
@@ -291,6 +340,10 @@ variable "load_balancer" {
   validation {
     condition     = var.load_balancer == null || try(var.load_balancer.requests_per_minute >= 1 && var.load_balancer.requests_per_minute <= 10000 && floor(var.load_balancer.requests_per_minute) == var.load_balancer.requests_per_minute, false)
     error_message = "An address may send 1 to 10000 requests a minute."
+  }
+  validation {
+    condition     = try(length(var.load_balancer.iap_members), 0) == 0 || var.search.access == "iam"
+    error_message = "Identity-Aware Proxy lets in members, not keys: iap_members belong to search.access = \"iam\"."
   }
 }
 
@@ -317,9 +370,11 @@ variable "vm" {
 }
 
 variable "alerts" {
-  description = "Who is told: e-mail addresses, and notification channels that exist already (projects/PROJECT/notificationChannels/ID). Without any there are no alerts. And what is promised: the share of searches in percent that are answered, and that are within so many seconds."
+  description = "Who is told: e-mail addresses, webhooks (https://...), Pub/Sub topics (projects/PROJECT/topics/TOPIC), and notification channels that exist already, such as those for Slack and PagerDuty (projects/PROJECT/notificationChannels/ID). Without any there are no alerts. And what is promised: the share of searches in percent that are answered, and that are within so many seconds."
   type = object({
     emails            = optional(set(string), [])
+    webhooks          = optional(set(string), [])
+    topics            = optional(set(string), [])
     channels          = optional(set(string), [])
     available_percent = optional(number, 99.5)
     fast_percent      = optional(number, 95)
@@ -331,6 +386,10 @@ variable "alerts" {
   validation {
     condition     = alltrue([for email in var.alerts.emails : can(regex("^[^@\\s]+@[^@\\s]+\\.[^@\\s]+$", email))])
     error_message = "An e-mail address looks like ops@example.com."
+  }
+  validation {
+    condition     = alltrue([for address in var.alerts.webhooks : can(regex("^https://[^\\s]+$", address))]) && alltrue([for topic in var.alerts.topics : can(regex("^projects/[^/]+/topics/[^/]+$", topic))])
+    error_message = "A webhook begins with https://, and a topic is named in full: projects/PROJECT/topics/TOPIC."
   }
   validation {
     condition     = alltrue([for channel in var.alerts.channels : can(regex("^projects/[^/]+/notificationChannels/[^/]+$", channel))])

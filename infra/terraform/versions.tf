@@ -10,18 +10,9 @@ terraform {
       source  = "hashicorp/google-beta"
       version = "~> 8.7"
     }
+    time = {
+      source  = "hashicorp/time"
+      version = "~> 0.13"
+    }
   }
-}
-
-provider "google" {
-  project               = var.project
-  region                = var.region
-  billing_project       = var.project
-  user_project_override = true # the budget's API asks which project's quota it may use
-  default_labels        = local.labels
-}
-
-provider "google-beta" {
-  project = var.project
-  region  = var.region
 }

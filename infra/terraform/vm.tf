@@ -4,11 +4,14 @@ resource "google_artifact_registry_repository" "server" {
   #checkov:skip=CKV_GCP_84:The images hold this public code and public packages, and no document.
   count = var.vm == null ? 0 : 1
 
+  project       = var.project
   repository_id = "${var.name}-server"
+  labels        = local.labels
+  kms_key_name  = var.kms_keys.functions
   location      = var.region
   format        = "DOCKER"
   description   = "Images of the server"
-  depends_on    = [google_project_service.used]
+  depends_on    = [time_sleep.keys]
 }
 
 locals {
@@ -18,10 +21,30 @@ locals {
 resource "google_artifact_registry_repository_iam_member" "server_reads_image" {
   count = var.vm == null ? 0 : 1
 
+  project    = var.project
   repository = google_artifact_registry_repository.server[0].name
   location   = var.region
   role       = "roles/artifactregistry.reader"
   member     = module.vm[0].account.member
+}
+
+# The build account makes the server's image too, from a source that gcloud uploads.
+resource "google_artifact_registry_repository_iam_member" "build_writes_server" {
+  count = var.vm == null ? 0 : 1
+
+  project    = var.project
+  repository = google_artifact_registry_repository.server[0].name
+  location   = var.region
+  role       = "roles/artifactregistry.writer"
+  member     = google_service_account.account["build"].member
+}
+
+resource "google_storage_bucket_iam_member" "build_reads_server" {
+  count = var.vm == null ? 0 : 1
+
+  bucket = google_storage_bucket.bucket["source"].name
+  role   = "roles/storage.objectViewer"
+  member = google_service_account.account["build"].member
 }
 
 module "vm" {
@@ -47,5 +70,5 @@ module "vm" {
     STATE_URL            = local.state_url
   })
 
-  depends_on = [google_project_service.used]
+  depends_on = [time_sleep.services]
 }

@@ -18,11 +18,10 @@ import pytest
 
 from scripts.terraform_readme import filled, tables
 from shared.settings import Settings
-from tests.terraform import MODULE, ROOT, Terraform, terraform_in
+from tests.terraform import MODULE, ROOT, SMALLEST, Terraform, terraform_in
 
 TESTS = {path.name.partition(".")[0]: path.read_text() for path in (MODULE / "tests").glob("*.tftest.hcl")}
 BORING = {"locals.tf", "outputs.tf", "variables.tf", "versions.tf"}
-KEY = "a-gemini-key-that-nobody-may-see"
 
 
 @pytest.fixture(scope="module")
@@ -63,7 +62,7 @@ def test_the_readme_has_the_variables_and_outputs_that_there_are(terraform: Terr
     readme = (MODULE / "README.md").read_text()
     found = tables(terraform, project="acme-search", function_source="./README.md")
     assert filled(readme, found) == readme, "run scripts/terraform_readme.py"
-    assert "| `project` | needed |" in found["variables"]
+    assert "`string` | | yes |" in found["variables"]
 
 
 def test_the_guide_names_outputs_and_variables_that_there_are() -> None:
@@ -83,7 +82,8 @@ def test_the_readme_lists_the_files() -> None:
 
 
 def test_the_example_of_variables_is_taken(terraform: Terraform) -> None:
-    example = (MODULE / "terraform.tfvars.example").read_text()
+    folder = MODULE / "examples" / "minimal"
+    example = (folder / "terraform.tfvars.example").read_text()
     given = re.findall(r"^(\w+) +=", example, re.MULTILINE)
     assert "project" in given
     everything = re.sub(r"^# (?=\w+ = )", "", example, flags=re.MULTILINE)
@@ -108,7 +108,25 @@ def test_the_example_of_variables_is_taken(terraform: Terraform) -> None:
             "Invalid resource",
         ),
         ("buckets.tf", 'bucket["documents"].name}"', 'bucket["documents"].nam}"', "Unsupported attribute"),
-        ("secrets.tf", "  replication {\n    auto {}\n  }\n", "", "Insufficient replication blocks"),
+        (
+            "buckets.tf",
+            '  lifecycle_rule {\n    action {\n      type = "Delete"\n    }\n',
+            "  lifecycle_rule {\n",
+            "Insufficient action blocks",
+        ),
+        ("secrets.tf", "  secret_data_wo         = var.gemini_api_key\n", "", "Refused: secret_data"),
+        (
+            "secrets.tf",
+            "  topics {\n    name = google_pubsub_topic.rotation.id\n  }\n",
+            "",
+            "Refused: rotation: all of",
+        ),
+        (
+            "monitoring.tf",
+            'combiner              = "OR"',
+            'combiner = "ANY"',
+            "Refused: combiner: expected to be one of",
+        ),
     ],
 )
 def test_a_planted_mistake_is_found(tmp_path: Path, file: str, right: str, wrong: str, said: str) -> None:
@@ -125,12 +143,13 @@ def test_a_planted_mistake_is_found(tmp_path: Path, file: str, right: str, wrong
 
 def test_the_key_is_in_no_plan_and_no_state(terraform: Terraform, tmp_path: Path) -> None:
     plan, state = tmp_path / "plan", tmp_path / "state"
-    given = {"project": "acme-search", "gemini_api_key": KEY, "function_source": "./README.md"}
+    terraform.project.clear()
+    given = SMALLEST
     planned = terraform.done("plan", "-input=false", f"-state={state}", f"-out={plan}", **given)
     applied = terraform.done("apply", "-input=false", f"-state={state}", str(plan), **given)
     assert "google_secret_manager_secret_version.gemini_api_key[0]: Creation complete" in applied
     for text in (planned, applied, terraform.done("show", "-json", str(plan)), state.read_text()):
-        assert KEY not in text
+        assert SMALLEST["gemini_api_key"] not in text
 
 
 def test_a_missing_zip_is_told_before_anything_is_made(terraform: Terraform) -> None:
@@ -154,7 +173,7 @@ def test_a_backup_beside_the_documents_is_refused(terraform: Terraform) -> None:
 def test_commands_that_ask_no_gemini_need_no_key_of_it(
     terraform: Terraform, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    outputs = terraform.outputs(project="acme-search", function_source="./README.md")
+    outputs = terraform.outputs(**SMALLEST)
     events, program, command = outputs["dead_letters"].rsplit(" ", 2)
     assert (program, command) == ("flamehaven", "dead-letters")
     for setting in events.split():

@@ -1,12 +1,16 @@
 # An external load balancer with a name, a certificate that Google renews, and Cloud Armor in front of one backend.
 
 resource "google_compute_global_address" "this" {
-  name = var.name
+  project = var.project
+  labels  = var.labels
+  name    = var.name
 }
 
 resource "google_compute_security_policy" "this" {
   #checkov:skip=CKV_GCP_73:Nothing behind it is Java, and a document or a question may well name what Log4j fell for.
+  project     = var.project
   name        = var.name
+  labels      = var.labels
   description = "Who may ask how often, and what no request looks like"
 
   advanced_options_config {
@@ -100,6 +104,7 @@ resource "google_compute_security_policy" "this" {
 }
 
 resource "google_compute_backend_service" "this" {
+  project                         = var.project
   name                            = var.name
   load_balancing_scheme           = "EXTERNAL_MANAGED"
   protocol                        = var.backend.protocol
@@ -117,10 +122,27 @@ resource "google_compute_backend_service" "this" {
     enable      = true
     sample_rate = 1
   }
+
+  dynamic "iap" {
+    for_each = length(var.iap_members) == 0 ? [] : [1]
+    content {
+      enabled = true # with the OAuth client that Google manages
+    }
+  }
+}
+
+resource "google_iap_web_backend_service_iam_member" "member" {
+  for_each = var.iap_members
+
+  project             = var.project
+  web_backend_service = google_compute_backend_service.this.name
+  role                = "roles/iap.httpsResourceAccessor"
+  member              = each.value
 }
 
 resource "google_compute_managed_ssl_certificate" "this" {
-  name = "${var.name}-${substr(sha256(var.domain), 0, 8)}" # another name is another certificate
+  project = var.project
+  name    = "${var.name}-${substr(sha256(var.domain), 0, 8)}" # another name is another certificate
 
   managed {
     domains = [var.domain]
@@ -132,17 +154,20 @@ resource "google_compute_managed_ssl_certificate" "this" {
 }
 
 resource "google_compute_ssl_policy" "this" {
+  project         = var.project
   name            = var.name
   profile         = "MODERN"
   min_tls_version = "TLS_1_2"
 }
 
 resource "google_compute_url_map" "this" {
+  project         = var.project
   name            = var.name
   default_service = google_compute_backend_service.this.id
 }
 
 resource "google_compute_target_https_proxy" "this" {
+  project          = var.project
   name             = var.name
   url_map          = google_compute_url_map.this.id
   ssl_certificates = [google_compute_managed_ssl_certificate.this.id]
@@ -150,7 +175,9 @@ resource "google_compute_target_https_proxy" "this" {
 }
 
 resource "google_compute_global_forwarding_rule" "this" {
+  project               = var.project
   name                  = var.name
+  labels                = var.labels
   load_balancing_scheme = "EXTERNAL_MANAGED"
   ip_address            = google_compute_global_address.this.id
   port_range            = "443"
@@ -158,7 +185,8 @@ resource "google_compute_global_forwarding_rule" "this" {
 }
 
 resource "google_compute_url_map" "to_https" {
-  name = "${var.name}-to-https"
+  project = var.project
+  name    = "${var.name}-to-https"
 
   default_url_redirect {
     https_redirect         = true
@@ -168,12 +196,15 @@ resource "google_compute_url_map" "to_https" {
 }
 
 resource "google_compute_target_http_proxy" "to_https" {
+  project = var.project
   name    = "${var.name}-to-https"
   url_map = google_compute_url_map.to_https.id
 }
 
 resource "google_compute_global_forwarding_rule" "to_https" {
+  project               = var.project
   name                  = "${var.name}-to-https"
+  labels                = var.labels
   load_balancing_scheme = "EXTERNAL_MANAGED"
   ip_address            = google_compute_global_address.this.id
   port_range            = "80"

@@ -1,3 +1,8 @@
+variable "project" {
+  description = "The project."
+  type        = string
+}
+
 variable "name" {
   description = "What everything here is called."
   type        = string
@@ -40,4 +45,15 @@ variable "attacks" {
 variable "limits" {
   description = "How often an address may ask, by the priority of the rule (from 2000 on; the first that fits counts)."
   type        = map(object({ description = string, expression = string, requests_per_minute = number }))
+}
+
+variable "labels" {
+  description = "Labels of the address and the forwarding rules."
+  type        = map(string)
+}
+
+variable "iap_members" {
+  description = "Who may pass Identity-Aware Proxy, which is off without any."
+  type        = set(string)
+  default     = []
 }

@@ -17,7 +17,7 @@ run "smallest" {
     error_message = "The printed command has to name the bucket."
   }
   assert {
-    condition     = length(google_monitoring_alert_policy.threshold) + length(google_monitoring_alert_policy.logged) == 0
+    condition     = length(google_monitoring_alert_policy.threshold) + length(google_monitoring_alert_policy.query) == 0
     error_message = "Without anybody to tell there are no alerts."
   }
 }
@@ -36,14 +36,16 @@ run "everything" {
     settings                 = { DEFAULT_MODEL = "gemini-3.8-flash", NOTIFY_URL = "pubsub://acme/notices" }
     buckets                  = { location = "US", noncurrent_days = 90, soft_deletion_days = 0, kms_key = "projects/acme/locations/us/keyRings/ring/cryptoKeys/key" }
     backup                   = { location = "us-west1", hour = 23, kms_key = "projects/acme/locations/us-west1/keyRings/ring/cryptoKeys/key" }
+    kms_keys                 = { secret = "projects/acme/locations/global/keyRings/ring/cryptoKeys/key", topics = "projects/acme/locations/us-central1/keyRings/ring/cryptoKeys/key", functions = "projects/acme/locations/us-central1/keyRings/ring/cryptoKeys/key" }
+    network                  = { network = "net", subnetwork = "sub", build_pool = "projects/acme/locations/us-central1/workerPools/pool" }
     queue                    = { max_deliveries = 100, maximum_backoff = 300, retention_days = 31, pull = true }
-    ingest                   = { max_instances = 40, concurrency = 1 }
+    ingest                   = { max_instances = 1, concurrency = 40 }
     sweep                    = { unfinished = "*/5 * * * *", time_zone = "America/Chicago", memory_mib = 4096 }
     search                   = { access = "key", min_instances = 1, max_instances = 100, concurrency = 80 }
     rotation                 = { gemini_project = "acme-gemini", grace_days = 14, source = "./README.md" }
     vm                       = { domain = "files.example.com", version = "1.1.0" }
     load_balancer            = { domain = "search.example.com", requests_per_minute = 600 }
-    alerts                   = { emails = ["ops@example.com"], available_percent = 99.9 }
+    alerts                   = { emails = ["ops@example.com"], webhooks = ["https://hooks.example.com/x"], topics = ["projects/acme/topics/alerts"], available_percent = 99.9 }
     budget                   = { billing_account = "01AB23-45CD67-89EF01", amount = 50, currency = "USD" }
   }
 
@@ -52,8 +54,8 @@ run "everything" {
     error_message = "Every bucket is encrypted with the key that is given."
   }
   assert {
-    condition     = google_storage_bucket.backup[0].encryption[0].default_kms_key_name == var.backup.kms_key && length(google_kms_crypto_key_iam_member.buckets) == 2
-    error_message = "The backup is encrypted with the key of its own location, and Cloud Storage may use both."
+    condition     = alltrue([for bucket in google_storage_bucket.backup : bucket.encryption[0].default_kms_key_name == var.backup.kms_key]) && length(google_kms_crypto_key_iam_member.agent) == 8
+    error_message = "The backup is encrypted with the key of its own location, and each agent may use its key."
   }
   assert {
     condition     = toset(google_monitoring_alert_policy.threshold["health"].notification_channels) != toset([])
@@ -70,5 +72,30 @@ run "no_backup" {
   assert {
     condition     = length(google_storage_bucket.backup) + length(google_storage_transfer_job.backup) == 0
     error_message = "backup = null makes none."
+  }
+}
+
+run "more_memory_has_more_cpus" {
+  command = plan
+  variables {
+    ingest           = { max_instances = 1, concurrency = 40 }
+    max_file_size_mb = 95
+  }
+
+  assert {
+    condition     = google_cloudfunctions2_function.function["ingest"].service_config[0].available_cpu == "2" && google_cloudfunctions2_function.function["search"].service_config[0].available_cpu == "1"
+    error_message = "More than 4 GiB of memory need two CPUs."
+  }
+}
+
+run "through_identity_aware_proxy" {
+  command = plan
+  variables {
+    load_balancer = { domain = "search.example.com", iap_members = ["group:staff@example.com"] }
+  }
+
+  assert {
+    condition     = google_cloud_run_v2_service_iam_member.invoker["iap"].name == "flamehaven-search"
+    error_message = "Identity-Aware Proxy has to be able to call search."
   }
 }

@@ -11,10 +11,12 @@ run "wrong_values_1" {
   variables {
     # project of capitals
     project = "Acme"
-    # key with a line end
-    gemini_api_key = "aaaaaaaaaaaaaaaaaaaaaaaa\n"
     # half a version
     gemini_key_version = 1.5
+    # topic key of a wrong form
+    kms_keys = { topics = "my-key" }
+    # network without a subnetwork
+    network = { network = "net" }
     # rotation after no day
     gemini_key_rotation_days = 0
     # region that is a zone
@@ -43,19 +45,17 @@ run "wrong_values_1" {
     alerts = { emails = ["ops"] }
     # account by its name
     budget = { billing_account = "acme", amount = 10 }
-    # name without a dot
-    load_balancer = { domain = "search" }
   }
-  expect_failures = [var.load_balancer, var.project, var.gemini_api_key, var.gemini_key_version, var.gemini_key_rotation_days, var.region, var.name, var.labels, var.settings, var.max_file_size_mb, var.buckets, var.backup, var.queue, var.ingest, var.sweep, var.search, var.alerts, var.budget]
+  expect_failures = [var.kms_keys, var.network, var.project, var.gemini_key_version, var.gemini_key_rotation_days, var.region, var.name, var.labels, var.settings, var.max_file_size_mb, var.buckets, var.backup, var.queue, var.ingest, var.sweep, var.search, var.alerts, var.budget]
 }
 
 run "wrong_values_2" {
   command = plan
   variables {
-    # key that is short
-    gemini_api_key = "short"
-    # version below 0
-    gemini_key_version = -1
+    # secret's key that is not global
+    kms_keys = { secret = "projects/acme/locations/us/keyRings/ring/cryptoKeys/key" }
+    # pool by its name
+    network = { build_pool = "pool" }
     # rotation after years
     gemini_key_rotation_days = 366
     # name that is long
@@ -82,10 +82,8 @@ run "wrong_values_2" {
     alerts = { channels = ["123"] }
     # budget of cents
     budget = { billing_account = "01AB23-45CD67-89EF01", amount = 0.5 }
-    # half a request a minute
-    load_balancer = { domain = "search.example.com", requests_per_minute = 0.5 }
   }
-  expect_failures = [var.load_balancer, var.gemini_api_key, var.gemini_key_version, var.gemini_key_rotation_days, var.name, var.labels, var.settings, var.max_file_size_mb, var.buckets, var.backup, var.queue, var.ingest, var.sweep, var.search, var.alerts, var.budget]
+  expect_failures = [var.kms_keys, var.network, var.gemini_key_rotation_days, var.name, var.labels, var.settings, var.max_file_size_mb, var.buckets, var.backup, var.queue, var.ingest, var.sweep, var.search, var.alerts, var.budget]
 }
 
 run "wrong_values_3" {
@@ -100,7 +98,7 @@ run "wrong_values_3" {
     # wait of an hour
     queue = { maximum_backoff = 3600 }
     # more at least than at most
-    search = { min_instances = 3, max_instances = 2 }
+    search = { access = "key", min_instances = 3, max_instances = 2 }
     # promise of everything
     alerts = { available_percent = 100 }
     # currency by its name
@@ -114,14 +112,14 @@ run "wrong_values_3" {
 run "wrong_values_4" {
   command = plan
   variables {
+    # webhook without TLS
+    alerts = { webhooks = ["http://example.com"] }
     # setting with a password in it
     settings = { REDIS_URL = "redis://:x@10.0.0.3" }
     # events kept for ever
     queue = { retention_days = 32 }
     # no question at once
     search = { concurrency = 0 }
-    # answers in no time
-    alerts = { fast_seconds = 0 }
     # no day of grace
     rotation = { grace_days = 0 }
     # no tag
@@ -137,10 +135,12 @@ run "wrong_values_5" {
     alerts = { fast_percent = 90 }
     # backup's key that is not named in full
     backup = { kms_key = "my-key" }
+    # setting that the platform sets
+    settings = { PORT = "8080" }
     # members beside keys
     search = { access = "key", members = ["user:ann@example.com"] }
   }
-  expect_failures = [var.alerts, var.backup, var.search]
+  expect_failures = [var.alerts, var.backup, var.search, var.settings]
 }
 
 run "a_backup_that_is_not_encrypted_as_the_documents_are" {
@@ -155,6 +155,69 @@ run "a_region_with_no_multi_region_around_it" {
   command = plan
   variables {
     region = "northamerica-northeast1"
+  }
+  expect_failures = [google_storage_bucket.backup]
+}
+
+run "wrong_values_6" {
+  command = plan
+  variables {
+    # answers in no time
+    alerts = { fast_seconds = 0 }
+    # setting of functions-framework
+    settings = { FUNCTION_TARGET = "other" }
+    # key with a line end
+    gemini_api_key     = "aaaaaaaaaaaaaaaaaaaaaaaa\n"
+    gemini_key_version = 1
+    # name without a dot
+    load_balancer = { domain = "search" }
+  }
+  expect_failures = [var.alerts, var.settings, var.gemini_api_key, var.load_balancer]
+}
+
+run "wrong_values_7" {
+  command = plan
+  variables {
+    # key without a version
+    gemini_api_key = "aaaaaaaaaaaaaaaaaaaaaaaa"
+    # half a request a minute
+    load_balancer = { domain = "search.example.com", requests_per_minute = 0.5 }
+  }
+  expect_failures = [var.gemini_api_key, var.load_balancer]
+}
+
+run "wrong_values_8" {
+  command = plan
+  variables {
+    # version without a key
+    gemini_key_version = 2
+    # identity-aware proxy beside keys
+    search        = { access = "key" }
+    load_balancer = { domain = "search.example.com", iap_members = ["user:ann@example.com"] }
+  }
+  expect_failures = [var.gemini_api_key, var.load_balancer]
+}
+
+run "london_is_not_in_the_eu" {
+  command = plan
+  variables {
+    region = "europe-west2"
+  }
+  expect_failures = [google_storage_bucket.backup]
+}
+
+run "nor_is_zurich" {
+  command = plan
+  variables {
+    region = "europe-west6"
+  }
+  expect_failures = [google_storage_bucket.backup]
+}
+
+run "asia_is_no_one_law" {
+  command = plan
+  variables {
+    region = "asia-northeast1"
   }
   expect_failures = [google_storage_bucket.backup]
 }

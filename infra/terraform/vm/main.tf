@@ -18,6 +18,7 @@ locals {
 }
 
 resource "google_service_account" "server" {
+  project      = var.project
   account_id   = var.name
   display_name = var.name
   description  = "The server: reads and writes documents, indexes and answers"
@@ -34,6 +35,7 @@ resource "google_storage_bucket_iam_member" "server" {
 resource "google_pubsub_subscription_iam_member" "server" {
   for_each = toset(["roles/pubsub.subscriber", "roles/pubsub.viewer"])
 
+  project      = var.project
   subscription = var.subscription
   role         = each.value
   member       = google_service_account.server.member
@@ -52,11 +54,13 @@ resource "google_project_iam_member" "server_writes_logs" {
 }
 
 resource "google_compute_network" "this" {
+  project                 = var.project
   name                    = var.name
   auto_create_subnetworks = false
 }
 
 resource "google_compute_subnetwork" "this" {
+  project                  = var.project
   name                     = var.name
   region                   = var.region
   network                  = google_compute_network.this.id
@@ -72,12 +76,14 @@ resource "google_compute_subnetwork" "this" {
 
 # The way out, for Gemini: nothing comes in by it.
 resource "google_compute_router" "this" {
+  project = var.project
   name    = var.name
   region  = var.region
   network = google_compute_network.this.id
 }
 
 resource "google_compute_router_nat" "this" {
+  project                            = var.project
   name                               = var.name
   region                             = var.region
   router                             = google_compute_router.this.name
@@ -91,6 +97,7 @@ resource "google_compute_router_nat" "this" {
 }
 
 resource "google_compute_firewall" "balancer" {
+  project                 = var.project
   name                    = "${var.name}-balancer"
   network                 = google_compute_network.this.id
   source_ranges           = local.balancers
@@ -103,6 +110,7 @@ resource "google_compute_firewall" "balancer" {
 }
 
 resource "google_compute_firewall" "tunnel" {
+  project                 = var.project
   name                    = "${var.name}-tunnel"
   network                 = google_compute_network.this.id
   source_ranges           = [local.tunnel]
@@ -114,19 +122,15 @@ resource "google_compute_firewall" "tunnel" {
   }
 }
 
-data "google_compute_image" "cos" {
-  family  = "cos-stable"
-  project = "cos-cloud"
-}
-
 resource "google_compute_region_instance_template" "this" {
+  project      = var.project
   name_prefix  = "${var.name}-"
   region       = var.region
   machine_type = var.machine_type
   labels       = var.labels
 
   disk {
-    source_image = data.google_compute_image.cos.self_link
+    source_image = "cos-cloud/cos-stable" # the newest when the template is made; no apply replaces a machine only for a newer one
     auto_delete  = true
     boot         = true
     disk_size_gb = 20
@@ -168,6 +172,7 @@ resource "google_compute_region_instance_template" "this" {
 }
 
 resource "google_compute_health_check" "live" {
+  project             = var.project
   name                = var.name
   check_interval_sec  = 10
   timeout_sec         = 5
@@ -185,6 +190,7 @@ resource "google_compute_health_check" "live" {
 }
 
 resource "google_compute_region_instance_group_manager" "this" {
+  project            = var.project
   name               = var.name
   region             = var.region
   base_instance_name = var.name
@@ -216,8 +222,10 @@ resource "google_compute_region_instance_group_manager" "this" {
 module "balancer" {
   source = "../balancer"
 
-  name   = var.name
-  domain = var.domain
+  project = var.project
+  name    = var.name
+  domain  = var.domain
+  labels  = var.labels
   backend = {
     group           = google_compute_region_instance_group_manager.this.instance_group
     protocol        = "HTTP"

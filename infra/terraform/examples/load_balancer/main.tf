@@ -1,0 +1,35 @@
+terraform {
+  required_version = ">= 1.11"
+
+  required_providers {
+    google = {
+      source  = "hashicorp/google"
+      version = "~> 8.7"
+    }
+    google-beta = {
+      source  = "hashicorp/google-beta"
+      version = "~> 8.7"
+    }
+  }
+}
+
+provider "google" {
+  project               = var.project
+  billing_project       = var.project
+  user_project_override = true # the budget's API asks which project's quota it may use
+}
+
+provider "google-beta" {
+  project = var.project
+}
+
+# A name of your own; people sign in through Identity-Aware Proxy. Nothing is granted to allUsers, which many organisations forbid.
+module "search" {
+  source = "../.."
+
+  project            = var.project
+  gemini_api_key     = var.gemini_api_key
+  gemini_key_version = var.gemini_key_version
+
+  load_balancer = { domain = var.domain, iap_members = var.members }
+}
