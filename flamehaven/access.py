@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import functools
 import hmac
 import logging
@@ -12,14 +13,16 @@ import tempfile
 from collections.abc import Awaitable, Callable
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 from starlette.requests import Request
 from starlette.responses import Response
 
 from flamehaven.addresses import address_of
+from flamehaven.heads import FACTS
 from flamehaven.limits import Kind, Limits
-from flamehaven.proxies import peer_of
+from flamehaven.loopback import is_own
+from flamehaven.proxies import host_of, is_cross_site, is_forwarded, peer_of
 from shared.access import ANYBODY, Caller, Scope, key_of, let_in, not_allowed, not_known
 from shared.errors import ServiceError
 from shared.http import endpoint
@@ -88,7 +91,7 @@ class Door:
             return ""
 
     async def _is_open(self, request: Request) -> bool:
-        if self._admin_key or self._tokens or not _is_from_this_machine(request):
+        if self._admin_key or self._tokens or not await _is_from_own_user(request):
             return False
         return not await self._parts.keys.any()
 
@@ -164,22 +167,21 @@ def _refuse(error: Exception) -> Handler:
     return refuse
 
 
-def _is_from_this_machine(request: Request) -> bool:
-    """Whether somebody on this machine sent a request, and not some site through their browser.
+async def _is_from_own_user(request: Request) -> bool:
+    """Whether a program of the server's own user sent a request from this machine, for nobody else.
 
-    A browser says when one site's page asks another (W3C, "Fetch Metadata"), and where a site pretends that its name is
-    this machine's (DNS rebinding), the request still holds that name.
+    Not a proxy, which usually says that it is one or runs as another user; and not some site through a browser. Where a
+    site pretends that its name is this machine's (DNS rebinding), the request still holds that name.
     """
-    forged = request.headers.get("sec-fetch-site", "none") not in ("none", "same-origin")
-    local = request.client is not None and is_this_machine(request.client.host) and is_this_machine(peer_of(request))
-    return local and not forged and is_this_machine(_host_of(request))
-
-
-def _host_of(request: Request) -> str | None:
-    try:
-        return request.url.hostname
-    except ValueError:
-        return None
+    if is_forwarded(request) or is_cross_site(request) or not is_this_machine(host_of(request)):
+        return False
+    client, server = request.scope.get("client"), request.scope.get("server")
+    if not client or not server or not is_this_machine(client[0]) or client[0] != peer_of(request):
+        return False
+    facts: dict[str, Any] = request.scope.get("state", {}).get(FACTS, {})
+    if "own" not in facts:
+        facts["own"] = await asyncio.to_thread(is_own, tuple(client), tuple(server))
+    return bool(facts["own"])
 
 
 def _make_admin_key(path: Path) -> None:

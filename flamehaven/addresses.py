@@ -15,6 +15,15 @@ def is_in(host: str, networks: str) -> bool:
     return any(address in network for network in named)
 
 
+def is_address(host: str) -> bool:
+    """Whether a host is an IP address and no name."""
+    try:
+        ipaddress.ip_address(host)
+    except ValueError:
+        return False
+    return True
+
+
 def address_of(host: str) -> str:
     """Who counts as one: an IPv4 address, or the /64 that an IPv6 network gives to one."""
     try:

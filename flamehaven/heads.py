@@ -36,6 +36,8 @@ MAX_CONNECTIONS = 1000
 """Connections of one process; where it may open fewer than twice as many files, half of those."""
 LINGER = 1.0
 """Seconds for which a refused client may still be sending."""
+FACTS = "connection"
+"""Where the state of each request has what is known of its connection, for whoever found it out to keep."""
 LOOPBACK = "127.0.0.0/8, ::1"
 
 
@@ -44,6 +46,7 @@ class LimitedHeads(HttpToolsProtocol):
 
     def __init__(self, *args: Any, **named: Any) -> None:
         super().__init__(*args, **named)
+        self._facts: dict[str, Any] = {}
         self.waiting_since: float | None = None
         """When it began to wait for a head, in the event loop's time; None while a request is answered."""
         self._timer: asyncio.TimerHandle | None = None
@@ -76,6 +79,7 @@ class LimitedHeads(HttpToolsProtocol):
 
     def on_message_begin(self) -> None:
         super().on_message_begin()
+        self.scope["state"][FACTS] = self._facts
         self._in_head = True
         self._told = self._untold = self._headers = 0
         if self._timer is None:

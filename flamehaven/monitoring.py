@@ -10,8 +10,8 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
 from flamehaven import metrics
-from flamehaven.addresses import is_in
-from flamehaven.proxies import peer_of
+from flamehaven.addresses import is_address, is_in
+from flamehaven.proxies import host_of, is_cross_site, is_forwarded, peer_of
 from functions.health.readiness import readiness
 from shared import metrics as counted
 from shared.access import let_in
@@ -20,8 +20,8 @@ from shared.http import endpoint
 from shared.runtime import Runtime, runtime
 
 _started = time.monotonic()
-FORWARDING = ("forwarded", "x-forwarded-for", "x-real-ip")
-"""Headers by which a proxy says that somebody else is asking."""
+PRIVATE_NAMES = (".internal", ".local", ".svc")
+"""Ends of names that nobody can register (ICANN resolution 2024.07.29.06; RFC 6762), or that only Kubernetes has."""
 
 
 class System(BaseModel):
@@ -110,13 +110,22 @@ async def _check(request: Request, parts: Runtime) -> None:
         raise ServiceError(
             "RESOURCE_NOT_FOUND", "Nothing is counted here; FLAMEHAVEN_METRICS_ENABLED=1 in the server's settings does."
         )
-    forwarded = any(name in request.headers for name in FORWARDING)
-    if not forwarded and is_in(peer_of(request), parts.settings.internal_networks):
+    if not is_forwarded(request) and is_in(peer_of(request), parts.settings.internal_networks) and _is_meant(request):
         return
     who = await request.app.state.door.caller(request)
     let_in(request, who)
     if not who.may() or who.stores is not None:
         raise ServiceError("PERMISSION_DENIED", "Metrics are for admins, and for INTERNAL_NETWORKS.")
+
+
+def _is_meant(request: Request) -> bool:
+    """Whether a request is meant for this server: no site sent it through a browser inside, under a name of its own.
+
+    Such a name is one that somebody can register (DNS rebinding); an address and a name without a dot are none.
+    """
+    host = host_of(request)
+    private = is_address(host) or "." not in host or host.endswith(PRIVATE_NAMES)
+    return bool(host) and private and not is_cross_site(request)
 
 
 async def _look(parts: Runtime) -> System:

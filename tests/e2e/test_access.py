@@ -435,16 +435,27 @@ def test_development_is_open_on_this_machine_until_there_is_a_key(tmp_path: Path
         ("127.0.0.1", {"host": "["}, False),
         ("127.0.0.1", {"sec-fetch-site": "cross-site"}, False),
         ("127.0.0.1", {"sec-fetch-site": "same-site"}, False),
+        ("127.0.0.1", {"origin": "http://127.0.0.1:8000"}, True),
+        ("127.0.0.1", {"origin": "https://evil.example"}, False),
+        ("127.0.0.1", {"origin": "http://127.0.0.1:3000"}, False),
+        ("127.0.0.1", {"origin": "null"}, False),
+        ("127.0.0.1", {"x-forwarded-for": "127.0.0.1"}, False),
+        ("127.0.0.1", {"x-forwarded-host": "x"}, False),
+        ("127.0.0.1", {"x-real-ip": "127.0.0.1"}, False),
+        ("127.0.0.1", {"forwarded": "for=127.0.0.1"}, False),
+        ("127.0.0.1", {"via": "1.1 proxy"}, False),
     ],
 )
 async def test_development_is_closed_to_other_machines_and_to_sites_in_a_browser(
-    tmp_path: Path, address: str, headers: dict[str, str], enters: bool
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, address: str, headers: dict[str, str], enters: bool
 ) -> None:
+    monkeypatch.setattr("flamehaven.access.is_own", lambda client, server: True)  # there is no connection here
     parts = await open_runtime(Settings(environment="development", data_dir=tmp_path))
     try:
-        sent = {"x-forwarded-for": "127.0.0.1", "host": "127.0.0.1:8000", **headers}
+        sent = {"host": "127.0.0.1:8000", **headers}
         raw = [(name.encode(), value.encode()) for name, value in sent.items()]
-        scope = {"type": "http", "path": "/", "query_string": b"", "headers": raw, "client": (address, 1)}
+        ends = {"client": (address, 1), "server": ("127.0.0.1", 8000)}
+        scope = {"type": "http", "path": "/", "query_string": b"", "headers": raw, **ends}
         asking = (await asyncio.to_thread(open_door, parts)).caller(Request(scope))
         if enters:
             assert (await asking).may(Scope.ADMIN)
