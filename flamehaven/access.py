@@ -28,7 +28,7 @@ from shared.errors import ServiceError
 from shared.http import endpoint
 from shared.runtime import Runtime
 from shared.secret import SecretSource
-from shared.settings import Settings, is_this_machine
+from shared.settings import ADMIN_KEY_FILE, Settings, is_this_machine
 
 if TYPE_CHECKING:
     from flamehaven.tokens import Tokens
@@ -41,7 +41,6 @@ ADMIN = Caller("admin", frozenset({Scope.ADMIN}), label="admin key")
 ITSELF = Caller("this process", frozenset({Scope.ADMIN}), label=THIS_MACHINE)
 READERS = (Scope.SEARCH, Scope.UPLOAD, Scope.MANAGE)
 """Who may see documents and stores: everybody, each those that exist for them."""
-ADMIN_KEY_FILE = "admin.key"
 TOKEN = re.compile(r"[\w-]+\.[\w-]+\.[\w-]*", re.ASCII)
 """The form of an OIDC token, which no key has (RFC 7515, section 7.1)."""
 

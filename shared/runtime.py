@@ -8,7 +8,6 @@ import secrets
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
-from urllib.parse import unquote, urlsplit
 
 from shared.answers import Answers, FolderAnswers, FolderMarks, NoAnswers
 from shared.buckets import ABSENT, Bucket, PreconditionFailed
@@ -18,6 +17,7 @@ from shared.failures import Transient
 from shared.flights import Flights
 from shared.keys import Keys
 from shared.notices import Notices
+from shared.places import place_of
 from shared.progress import Progress
 from shared.records import Records
 from shared.settings import Settings, settings
@@ -93,6 +93,7 @@ async def open_runtime(settings: Settings) -> Runtime:
     documents = await asyncio.to_thread(open_bucket, settings.documents_place)
     if isinstance(state, DirectoryBucket):
         await state.make()
+        state.root = await asyncio.to_thread(state.root.resolve)  # a link that is replaced later leads nowhere else
     if isinstance(documents, DirectoryBucket) and not settings.documents_url:
         await documents.make()
     gemini, backend = await asyncio.to_thread(_open_gemini, settings)
@@ -126,17 +127,16 @@ def open_bucket(address: str) -> Bucket:
 
     Raises Misconfigured where there are no credentials for it.
     """
-    parts = urlsplit(address, allow_fragments=False)
-    prefix = f"{parts.path.strip('/')}/" if parts.path.strip("/") else ""
-    if parts.scheme == "gs":
+    place = place_of(address)
+    if place.kind == "gs":
         from shared.buckets.gcs import CloudStorageBucket
 
-        return CloudStorageBucket(parts.netloc, prefix)
-    if parts.scheme == "s3":
+        return CloudStorageBucket(place.bucket, place.prefix)
+    if place.kind == "s3":
         from shared.buckets.s3 import S3Bucket
 
-        return S3Bucket(parts.netloc, prefix)
-    return DirectoryBucket(Path(unquote(parts.path) if parts.scheme == "file" else address).absolute())
+        return S3Bucket(place.bucket, place.prefix)
+    return DirectoryBucket(Path(place.path))
 
 
 def _link(settings: Settings) -> RedisLink | None:

@@ -19,11 +19,16 @@ def without_keys(text: str) -> str:
     return _KEY.sub(r"\1", text)
 
 
+def file_of(given: str) -> Path | None:
+    """The file that a secret was given as; None where it was given as its value."""
+    return Path(given) if given.startswith("/") else None
+
+
 class SecretSource:
     """A secret that may be rotated while the process runs."""
 
     def __init__(self, given: str) -> None:
-        self._file = Path(given) if given.startswith("/") else None
+        self._file = file_of(given)
         self._value = "" if self._file else given.strip()
         self._read_at = self._found_at = float("-inf")
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import ipaddress
 import re
+from collections.abc import Iterator
 from functools import lru_cache
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -16,10 +17,13 @@ from pydantic import AfterValidator, AliasChoices, BeforeValidator, Field, Secre
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from shared.errors import ServiceError
-from shared.secret import SecretSource
+from shared.places import Place, contains, is_reachable, place_of
+from shared.secret import SecretSource, file_of
 
 EMBEDDED = "emulator:"
 """The value of GEMINI_BASE_URL that asks for the emulator in this process."""
+ADMIN_KEY_FILE = "admin.key"
+"""Where DATA_DIR has the admin key that the server made."""
 
 
 def _lower(value: Any) -> Any:
@@ -33,10 +37,8 @@ def _gemini_address(value: str) -> str:
 
 
 def _bucket_address(value: str) -> str:
-    parts = urlsplit(value)
-    if parts.scheme in ("", "file") or (parts.scheme in ("gs", "s3") and parts.netloc):
-        return value
-    raise ValueError("takes gs://BUCKET/PREFIX, s3://BUCKET/PREFIX, the path of a folder, or a file:// address")
+    place_of(value)
+    return value
 
 
 def _queue_address(value: str) -> str:
@@ -299,14 +301,31 @@ class Settings(BaseSettings):
 
     @model_validator(mode="after")
     def _records_beside_documents(self) -> Settings:
-        documents, state = (place.rstrip("/") for place in (self.documents_place, self.state_place))
-        inside = state.removeprefix(f"{documents}/") if state.startswith(f"{documents}/") else None
-        if state == documents or (inside is not None and not inside.startswith(".")):
+        documents, state = place_of(self.documents_place), place_of(self.state_place)
+        if is_reachable(state, documents):
             raise ValueError(
-                f"STATE_URL: got {state!r}, which is among the documents; it takes another bucket, another prefix, or "
-                "one below the documents that starts with a dot."
+                f"STATE_URL: got {self.state_place!r}, which is among the documents; it takes another bucket, another "
+                "prefix, or one below the documents that starts with a dot."
             )
+        if contains(state, documents):
+            raise ValueError(
+                f"DOCUMENTS_URL: got {self.documents_place!r}, which is among the records; it takes a place outside "
+                f"of {self.state_place!r}."
+            )
+        for name, path in self._own_files():
+            if is_reachable(Place("file", "", str(path.absolute())), documents):
+                raise ValueError(
+                    f"{name}: {str(path)!r} is among the documents, where an upload could replace it; it takes a place "
+                    "outside of DOCUMENTS_URL."
+                )
         return self
+
+    def _own_files(self) -> Iterator[tuple[str, Path]]:
+        """What of this machine no document may take the place of, each after the setting that names it."""
+        yield from (("DATA_DIR", self.data_dir / part) for part in ("", "emulator", ADMIN_KEY_FILE))
+        for name in type(self).model_fields:
+            if isinstance(secret := getattr(self, name), SecretStr) and (file := file_of(secret.get_secret_value())):
+                yield name.upper(), file
 
     @model_validator(mode="after")
     def _provider_that_can_be_believed(self) -> Settings:
