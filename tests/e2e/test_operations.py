@@ -103,7 +103,30 @@ def test_what_was_backed_up_from_a_running_server_answers_on_a_new_machine(tmp_p
             until(lambda: all(f"{number}.md" in ask(server, number) for number in range(5)))
 
 
-CHECKS = re.findall(r"^- \[ \] (.+)\n  `(.+)` says `(.+)`$", GUIDE, re.MULTILINE)
+def test_the_first_commands_for_the_container_answer_at_once(tmp_path: Path) -> None:
+    """Those of docs/deploy-container.md after `docker run`, one right after the other."""
+    needs("curl")
+    page = (ROOT / "docs/deploy-container.md").read_text()
+    (script,) = [each for each in re.findall(r"^```sh\n(.*?)^```", page, re.MULTILINE | re.DOTALL) if "curl -T" in each]
+    data = tmp_path / "data"
+    with opened(data, "emulator:") as server:
+        command = (
+            f"env DATA_DIR={data} ENVIRONMENT=production GEMINI_BASE_URL=emulator: {sys.executable} -m flamehaven.cli"
+        )
+        for theirs, here in {
+            "/srv/flamehaven/data": str(data),
+            "http://127.0.0.1:8000": str(server.base_url).rstrip("/"),
+            "docker exec flamehaven flamehaven": command,
+        }.items():
+            assert theirs in script
+            script = script.replace(theirs, here)
+        said = shell(f"cd {tmp_path}\n{script}")
+    assert '"status":"indexed"' in said
+    assert "30 days" in said
+    assert re.search(r"sk_live_\w+$", said.strip())
+
+
+CHECKS = re.findall(r"^- \[ \] (.+)\n  (?:In .+: )?`(.+)` says `(.+)`$", GUIDE, re.MULTILINE)
 REMOTE = [check for check in CHECKS if check[1].startswith(("curl", "openssl"))]
 
 
@@ -157,7 +180,7 @@ def test_what_the_runbook_quotes_is_what_the_server_says() -> None:
 
 @pytest.mark.slow
 def test_the_bill_of_materials_has_every_locked_package_with_its_hashes(tmp_path: Path) -> None:
-    command = block("Updates", 1).replace(".venv/bin/", f"{Path(sys.executable).parent}/")
+    command = block("Updates", 2).replace(".venv/bin/", f"{Path(sys.executable).parent}/")
     shell(command.replace("sbom.json", str(tmp_path / "sbom.json")))
     bill = json.loads((tmp_path / "sbom.json").read_text())
     assert bill["metadata"]["component"]["name"] == "flamehaven-filesearch"

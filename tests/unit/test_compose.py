@@ -7,6 +7,7 @@ import os
 import re
 import shutil
 import subprocess
+import tomllib
 from pathlib import Path
 from typing import Any
 
@@ -108,6 +109,64 @@ def test_what_it_mounts_is_in_the_project_or_on_the_machine_or_a_volume_of_its_o
                 assert source in COMPOSE["volumes"]
     for secret in COMPOSE["secrets"].values():
         assert secret["file"] in documented
+
+
+def test_the_image_has_the_tag_of_this_version_everywhere() -> None:
+    version = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["version"]
+    pages = [ROOT / "README.md", *(ROOT / "docs").glob("*.md"), *(ROOT / "infra/kubernetes").iterdir()]
+    said = TEXT + "".join(page.read_text() for page in pages)
+    tags = re.findall(r"(?<!/)flamehaven-filesearch:(\d[\w.-]*)", said)
+    assert len(tags) >= 4
+    assert set(tags) == {version}
+
+
+def test_the_pipeline_gives_its_image_the_name_in_compose() -> None:
+    (script,) = re.findall(r"name=\$\((sed -n .+compose\.yaml)\)", (ROOT / "infra/ci/deploy.yml").read_text())
+    ran = subprocess.run(("sh", "-c", script), cwd=ROOT, capture_output=True, text=True, timeout=60)
+    assert ran.stdout.strip() == SERVICES["flamehaven"]["image"]
+
+
+def started(script: str, folder: Path, url: str) -> tuple[dict[str, Any], str]:
+    """The configuration that Alertmanager's container starts with for a webhook, and what it says."""
+    script = script.replace("$$", "$").replace("/etc/alertmanager", str(ROOT / "infra/alertmanager"))
+    script = script.replace("/tmp/", f"{folder}/").replace("exec alertmanager", "true")
+    environment = {"PATH": os.environ["PATH"], "ALERT_WEBHOOK_URL": url}
+    ran = subprocess.run(("sh", "-ec", script), env=environment, capture_output=True, text=True, timeout=60)
+    assert ran.returncode == 0, ran.stderr
+    return read((folder / "alertmanager.yml").read_text()), ran.stderr
+
+
+@pytest.mark.parametrize(
+    ("url", "receiver"),
+    [
+        ("", "nobody"),
+        ("https://hooks.slack.com/services/T0/B0/x", "slack"),
+        ("https://alerts.example.com/in?team=a&key=b", "webhook"),
+    ],
+)
+def test_alertmanager_tells_who_is_named(tmp_path: Path, url: str, receiver: str) -> None:
+    shell, option, script = SERVICES["alertmanager"]["entrypoint"]
+    assert (shell, option) == ("sh", "-c")
+    found, said = started(script, tmp_path, url)
+    assert found["route"]["receiver"] == receiver
+    assert ("nobody is told" in said) is (not url)
+    (named,) = [each for each in found["receivers"] if each["name"] == receiver]
+    addresses = [one.get("url") or one["api_url"] for key in named if key.endswith("configs") for one in named[key]]
+    assert addresses == ([url] if url else [])
+    if amtool := shutil.which("amtool"):
+        checked = subprocess.run(
+            (amtool, "check-config", tmp_path / "alertmanager.yml"), capture_output=True, timeout=60
+        )
+        assert checked.returncode == 0, checked.stderr
+
+
+def test_prometheus_sends_alerts_to_alertmanager_by_its_name_here() -> None:
+    config = read((ROOT / "infra/prometheus/prometheus.yml").read_text())
+    targets = [each["targets"] for one in config["alerting"]["alertmanagers"] for each in one["static_configs"]]
+    assert targets == [["alertmanager:9093"]]
+    assert SERVICES["alertmanager"]["networks"].keys() & SERVICES["prometheus"]["networks"].keys() == {"monitoring"}
+    (name,) = re.findall(r"\$\{(\w+)\}", str(config["global"]["external_labels"]))
+    assert re.search(r"^\$\{RUNBOOKS_URL:-(file|https):///?[^}]+\}$", SERVICES["prometheus"]["environment"][name])
 
 
 def test_prometheus_asks_the_server_by_its_name_here() -> None:

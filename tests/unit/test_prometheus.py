@@ -134,7 +134,7 @@ def test_people_are_told_what_it_is_and_what_to_do(alert: str) -> None:
     assert rule["labels"]["severity"] in ("critical", "warning")
     texts = rule["annotations"]
     assert texts.keys() == {"summary", "description", "runbook_url"}
-    assert texts["runbook_url"] == f"docs/operations.md#{alert.lower()}"
+    assert texts["runbook_url"] == f"{{{{ $externalLabels.runbooks }}}}#{alert.lower()}"
     runbook = (ROOT / "docs/operations.md").read_text()
     assert re.search(rf"^### {alert}\n\n\w.{{40}}", runbook, re.MULTILINE), "docs/operations.md has to say what to do"
     raised = " ".join(re.findall(rf"ALERTS{{[^}}]*\"{alert}\"[^}}]*}}", str(SCENARIOS)))

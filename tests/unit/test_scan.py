@@ -119,3 +119,17 @@ def test_a_program_that_is_missing_is_no_clean_bill(project: Path) -> None:
     assert ran.returncode == 2
     assert "NOT CHECKED: live secrets; trufflehog is not installed" in ran.stderr
     assert scan(project, "gitleeks").returncode == 64
+
+
+def test_nothing_is_installed_where_a_server_runs(tmp_path: Path) -> None:
+    """Its .venv holds what the container's lock says; a scan takes the development lock."""
+    (tmp_path / "scripts").mkdir()
+    shutil.copy(ROOT / "scripts/scan", tmp_path / "scripts")
+    (tmp_path / "scripts/setup").write_text('#!/bin/sh\ntouch "$(dirname "$0")/installed"\n')
+    (tmp_path / "scripts/setup").chmod(0o755)
+    (tmp_path / ".venv").mkdir()
+    (tmp_path / ".venv/.installed").write_text("container 1 2 /opt/flamehaven\n")
+    ran = subprocess.run([tmp_path / "scripts/scan"], capture_output=True, text=True, timeout=60)
+    assert ran.returncode == 2
+    assert "git clone" in ran.stderr
+    assert not (tmp_path / "scripts/installed").exists()
