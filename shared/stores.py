@@ -7,6 +7,7 @@ as staging and production, must not find each other's documents.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from datetime import UTC, datetime
 from typing import Protocol
 
@@ -70,7 +71,8 @@ class Stores:
             for _ in range(CAS_TRIES):
                 record, generation = await self._read(store)
                 if record and record.deleting:
-                    await self._finish_deleting(record, generation)
+                    with contextlib.suppress(PreconditionFailed):  # another worker finished it first
+                        await self._finish_deleting(record, generation)
                 elif record:
                     return record.resource
                 elif made := await self._make(store, generation):

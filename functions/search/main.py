@@ -117,4 +117,4 @@ def _counted(prepared: Prepared) -> Iterator[list[SearchAnswer]]:
         metrics.SEARCHES.add(outcome, store)
         metrics.SEARCH_SECONDS.observe(seconds, store)
         details = {"outcome": outcome, "stores": stores, "duration_ms": round(seconds * 1000, 1)}
-        log.info("search of %d stores: %s", len(stores), outcome, extra=details)
+        log.info("search: %s", outcome, extra=details)

@@ -114,3 +114,17 @@ async def test_another_backend_has_stores_of_its_own(bucket: DirectoryBucket, ge
     await process(bucket, gemini).ensure("hr")
     other = process(bucket, gemini, backend="two")
     assert (await other.resource("hr"), await other.all()) == (None, [])
+
+
+async def test_a_store_that_many_begin_to_make_anew_while_it_is_deleted_is_made_once(
+    bucket: DirectoryBucket, gemini: Maker
+) -> None:
+    processes = [process(bucket, gemini) for _ in range(4)]
+    await processes[0].ensure("hr")
+    gemini.fails = True
+    with pytest.raises(Transient):
+        await processes[0].delete("hr")
+    gemini.fails = False
+    resources = await asyncio.gather(*(each.ensure("hr") for each in processes))
+    assert gemini.stores == set(resources)
+    assert len(gemini.stores) == 1
