@@ -10,10 +10,11 @@ import tomllib
 import zipfile
 from pathlib import Path
 
+import httpx2
 import pytest
 
 from tests.environments import python_with
-from tests.servers import ROOT
+from tests.servers import ROOT, free_port, running, until
 
 pytestmark = pytest.mark.slow
 
@@ -95,3 +96,26 @@ def test_the_project_resolves_beside_the_newest_release_of_the_gemini_sdk(tmp_pa
         [*INSTALLER, "install", "--dry-run", "--target", tmp_path, f"{ROOT}[container,rotation,tracing]", version]
     )
     assert done.returncode == 0, done.stderr[-2000:]
+
+
+def oldest_pins(lock: Path) -> list[str]:
+    """The requirements in the output of uv."""
+    return [line.split(" #")[0] for line in lock.read_text().splitlines() if line[:1].isalnum()]
+
+
+def test_the_oldest_versions_that_pyproject_allows_serve_an_answer(tmp_path: Path) -> None:
+    extras = [word for extra in ("container", "rotation", "tracing") for word in ("--extra", extra)]
+    oldest = tmp_path / "oldest.txt"
+    lowest = [*INSTALLER, "compile", "--quiet", "--resolution", "lowest-direct", *extras]
+    run([*lowest, "--output-file", oldest, "pyproject.toml"]).check_returncode()
+    python = python_with("oldest-dependencies", *oldest_pins(oldest))
+    (tmp_path / "documents/garden").mkdir(parents=True)
+    (tmp_path / "documents/garden/water.md").write_text("The greenhouse is watered on Mondays.")
+    port = free_port()
+    address = f"http://127.0.0.1:{port}"
+    settings = {"ENVIRONMENT": "development", "HOST": "127.0.0.1", "PORT": str(port), "DATA_DIR": str(tmp_path)}
+    serve = [str(python), "-m", "flamehaven.cli", "serve"]
+    with running(serve, environment=settings, url=f"{address}/health", log=tmp_path / "log"):
+        query = {"store": "garden", "q": "When is the greenhouse watered?"}
+        answer = until(lambda: httpx2.get(f"{address}/api/search", params=query, timeout=30).json().get("sources"))
+    assert answer[0]["title"] == "water.md"
