@@ -31,6 +31,8 @@ from shared.secret import SecretSource
 if TYPE_CHECKING:
     from fastapi import FastAPI
 
+    from shared.settings import Settings
+
 READ_SIZE = 1 << 20
 PAGE_SIZE = 1000
 """The largest page of documents that the server gives."""
@@ -322,8 +324,10 @@ class Client:
 
 
 @asynccontextmanager
-async def connect(url: str, key: str) -> AsyncIterator[Client]:
+async def connect(url: str, key: str, *, makes: bool = True) -> AsyncIterator[Client]:
     """A client of the server at `url`, or where that is empty, of the server's app on this machine's settings.
+
+    Unless it `makes` something, there has to be data on this machine already.
 
     `key` is sent as bearer token (RFC 6750) unless it is empty; it may be the path of a file that holds it. Raises
     WrongSettings.
@@ -336,7 +340,7 @@ async def connect(url: str, key: str) -> AsyncIterator[Client]:
             return
         from shared.gemini.transport import InProcessTransport
 
-        app = await _start(stack)
+        app = await _start(stack, makes=makes)
         transport = InProcessTransport(app, stack.aclose)
         timeout = _timeout(ANSWER_SECONDS)
         async with httpx2.AsyncClient(
@@ -345,7 +349,7 @@ async def connect(url: str, key: str) -> AsyncIterator[Client]:
             yield Client(http, app.state.pump.idle)
 
 
-async def _start(stack: contextlib.AsyncExitStack) -> FastAPI:
+async def _start(stack: contextlib.AsyncExitStack, *, makes: bool) -> FastAPI:
     """The server's app, ready for requests until `stack` is closed. Raises WrongSettings."""
     from shared.errors import ServiceError
     from shared.failures import DependencyFailure
@@ -354,6 +358,8 @@ async def _start(stack: contextlib.AsyncExitStack) -> FastAPI:
     try:
         if "log_level" not in settings().model_fields_set:
             logging.disable()  # whoever runs a command reads its own messages
+        if not makes:
+            _check_data(settings())
         from flamehaven.app import create_app
 
         with contextlib.redirect_stdout(sys.stderr):  # where the server's log goes is settled in here
@@ -364,6 +370,19 @@ async def _start(stack: contextlib.AsyncExitStack) -> FastAPI:
     except OSError as error:
         raise WrongSettings(f"{error.filename!r} cannot be used: {error.strerror}. {_ELSEWHERE}") from error
     return app
+
+
+def _check_data(found: Settings) -> None:
+    """Make sure that commands that only look at data do not make an empty data folder. Raises WrongSettings."""
+    from shared.places import place_of
+
+    places = [place_of(address) for address in (found.state_place, found.documents_place)]
+    if any(place.kind in ("gs", "s3") or Path(place.path).exists() for place in places):
+        return
+    raise WrongSettings(
+        f"There is no data folder at {str(found.data_dir.absolute())!r}. Run this where it is, or name it with "
+        f"DATA_DIR=FOLDER. {_ELSEWHERE}"
+    )
 
 
 def _timeout(seconds: float) -> httpx2.Timeout:

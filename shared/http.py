@@ -7,6 +7,7 @@ import contextlib
 import functools
 import json
 import logging
+import os
 import re
 import time
 import uuid
@@ -177,6 +178,9 @@ def _id_of(request: Request) -> str:
 @functools.lru_cache(maxsize=1)
 def configure_once() -> None:
     """Send log lines where the settings say, the first time it is called."""
+    from shared.misspelt import misspelt
     from shared.settings import settings
 
     configure_logging(settings())
+    for sentence in misspelt(os.environ):
+        log.warning(sentence)

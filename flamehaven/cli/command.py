@@ -57,12 +57,15 @@ def command(function: Callable[P, T]) -> Callable[P, T]:
     return run
 
 
-def with_client(url: str, key: str, work: Callable[[Client], Awaitable[T]]) -> T:
-    """What `work` returns when it is given a client of the server at `url`, or of this machine's."""
+def with_client(url: str, key: str, work: Callable[[Client], Awaitable[T]], *, makes: bool = False) -> T:
+    """What `work` returns when it is given a client of the server at `url`, or of this machine's.
+
+    Only a command that `makes` something may make a data folder where there is none.
+    """
     from flamehaven.client import connect
 
     async def run() -> T:
-        async with connect(url, key) as client:
+        async with connect(url, key, makes=makes) as client:
             return await work(client)
 
     return asyncio.run(run())

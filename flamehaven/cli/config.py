@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import os
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 from flamehaven.cli.command import AsJson, command
-from flamehaven.cli.output import print_json, table
+from flamehaven.cli.output import complain, print_json, table
 
 if TYPE_CHECKING:
     from shared.settings import Settings
@@ -17,9 +18,12 @@ HIDDEN = "********"
 @command
 def config(as_json: AsJson = False) -> None:
     """Show the settings of this machine."""
+    from shared.misspelt import misspelt
     from shared.settings import settings
 
     found = settings()
+    for sentence in misspelt(os.environ):
+        complain(sentence)
     rows = [
         {"name": name.upper(), "value": shown(found, name), "from": _source(found, name)}
         for name in type(found).model_fields

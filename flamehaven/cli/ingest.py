@@ -18,7 +18,15 @@ import typer
 
 from flamehaven.cli.command import AsJson, Key, Url, command, told, with_client
 from flamehaven.cli.output import complain, print_json, say, table
-from shared.names import DEFAULT_STORE, METADATA_SUFFIX, described_by, normal, object_problem, store_problem
+from shared.names import (
+    DEFAULT_STORE,
+    METADATA_SUFFIX,
+    described_by,
+    normal,
+    not_a_document,
+    object_problem,
+    store_problem,
+)
 
 if TYPE_CHECKING:
     from flamehaven.client import Client
@@ -99,7 +107,7 @@ def ingest(
         else:
             await _send_all(client, found.files, timeout)
 
-    with_client(url, key, work)
+    with_client(url, key, work, makes=not dry_run)
     if as_json:
         print_json(
             {
@@ -164,6 +172,8 @@ def _kind(path: Path) -> str:
         return "vanished"
     if path.name.startswith("."):
         return "hidden"
+    if not_a_document(path.name) and not path.name.endswith(METADATA_SUFFIX):
+        return "temporary or system"
     if stat.S_ISDIR(mode):
         return "folder"
     if stat.S_ISREG(mode):

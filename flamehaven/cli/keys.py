@@ -66,7 +66,7 @@ def create(
         "rate_limit_per_minute": rate,
         "daily_tokens": daily_tokens,
     }
-    made = with_client(url, key, lambda client: client.create_key(asked))
+    made = with_client(url, key, lambda client: client.create_key(asked), makes=True)
     if as_json:
         print_json(made.model_dump(mode="json"))
     else:

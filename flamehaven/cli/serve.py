@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import errno
 import os
+import socket
 import tempfile
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
 _ALONE = Path("data/standalone-emulator")
 """Where the emulator keeps its data when it runs alone: not where a server's own index is (DATA_DIR/emulator)."""
+NOT_STARTED = 3
+"""The exit code of a server that cannot start: also uvicorn's and gunicorn's."""
 
 
 def serve() -> None:
@@ -29,8 +33,44 @@ def serve() -> None:
     if problem := _data_dir_problem(found.data_dir):
         typer.echo(f"flamehaven: {problem}", err=True)
         raise typer.Exit(2)
+    _check_address(found.host, found.port, "PORT")
     configure_logging(found)
     workers.serve(found)
+
+
+def _check_address(host: str, port: int, option: str) -> None:
+    """Make sure that a server can listen there, before it starts anything else. Raises Exit."""
+    if problem := _address_problem(host, port, option):
+        typer.echo(f"flamehaven: {problem}", err=True)
+        raise typer.Exit(NOT_STARTED)
+
+
+def _address_problem(host: str, port: int, option: str) -> str | None:
+    """Why nothing can listen on an address, and what to do, or None where a server can; `option` sets the port."""
+    try:
+        addresses = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
+    except OSError as error:
+        return f"Cannot find the address {host!r} ({error.strerror}): choose another host."
+    problems = [_problem_of(family, address) for family, _, _, _, address in addresses]
+    if errno.EADDRINUSE in problems:
+        return f"Port {port} on {host} is in use by another program: stop that one, or set another port with {option}."
+    if None in problems:  # a name may have addresses that this machine lacks, such as one of IPv6
+        return None
+    return f"Cannot listen on port {port} of {host} ({os.strerror(problems[0] or 0)}): choose another address."
+
+
+def _problem_of(family: int, address: tuple[Any, ...]) -> int | None:
+    """The system's error number where nothing can listen on a socket's address."""
+    try:
+        with socket.socket(family) as probe:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # as the server does
+            if family == socket.AF_INET6:
+                probe.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
+            probe.bind(address)
+            probe.listen()
+    except OSError as error:
+        return error.errno
+    return None
 
 
 def _data_dir_problem(folder: Path) -> str | None:
@@ -82,6 +122,7 @@ def emulator(
     from file_search_emulator.seed import SeedError
     from flamehaven.heads import LimitedHeads
 
+    _check_address(host, port, "--port")
     with ExitStack() as stack:
         if data is None:
             data = Path(stack.enter_context(tempfile.TemporaryDirectory())) if seed else _ALONE

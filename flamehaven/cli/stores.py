@@ -37,7 +37,7 @@ def list_stores(url: Url = "", key: Key = "", as_json: AsJson = False) -> None:
 @command
 def create(name: Name, url: Url = "", key: Key = "", as_json: AsJson = False) -> None:
     """Make a store, so that it can be searched before there is anything in it."""
-    made = with_client(url, key, lambda client: client.make_store(name))
+    made = with_client(url, key, lambda client: client.make_store(name), makes=True)
     if as_json:
         print_json(made.model_dump(mode="json"))
     else:

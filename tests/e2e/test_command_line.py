@@ -314,7 +314,8 @@ def test_config_says_what_is_in_effect_and_where_from(tmp_path: Path) -> None:
 WRONG: list[tuple[dict[str, str], list[str], str]] = [
     ({"PORT": "many"}, ["config"], "flamehaven: PORT: got 'many'"),
     ({"ENVIRONMENT": "production"}, ["documents"], "flamehaven: GEMINI_API_KEY is empty"),
-    ({"DATA_DIR": "/dev/null/x"}, ["stores"], "flamehaven: '/dev/null"),
+    ({"DATA_DIR": "/dev/null/x"}, ["stores", "create", "x"], "flamehaven: '/dev/null"),
+    ({}, ["stores"], "flamehaven: There is no data folder at '/nonexistent'."),
     ({"FLAMEHAVEN_URL": "ftp://x"}, ["stores"], "flamehaven: --url (FLAMEHAVEN_URL): got 'ftp://x'"),
     ({"FLAMEHAVEN_API_KEY": "/nonexistent"}, ["stores"], "flamehaven: --key (FLAMEHAVEN_API_KEY) names a file"),
     ({"FLAMEHAVEN_API_KEY": "a\nb"}, ["stores"], "flamehaven: --key (FLAMEHAVEN_API_KEY): it takes one line"),
