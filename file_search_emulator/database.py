@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import sqlite3
 import threading
 import time
@@ -11,12 +12,30 @@ from contextlib import contextmanager
 from importlib.resources import files
 from pathlib import Path
 
-SCHEMA_VERSION = 3
-_UPGRADES = {2: "ALTER TABLE documents ADD COLUMN takes_long INTEGER NOT NULL DEFAULT 0"}
-"""What makes an index of an older version one of the next."""
+logger = logging.getLogger(__name__)
+
+FILE = "index.sqlite3"
+SCHEMA_VERSION = 4
+_UPGRADES = {
+    2: "ALTER TABLE documents ADD COLUMN takes_long INTEGER NOT NULL DEFAULT 0;",
+    3: """
+        ALTER TABLE documents ADD COLUMN analysis INTEGER NOT NULL DEFAULT 0;
+        UPDATE documents SET analysis = 1 WHERE state <> 'PENDING';
+        CREATE INDEX documents_analysis ON documents (analysis);
+        DROP TRIGGER document_settled;
+        CREATE TRIGGER document_settled AFTER UPDATE OF state, analysis ON documents BEGIN
+            UPDATE changes SET count = count + 1;
+        END;
+    """,
+}
+"""For each older schema, what makes the next one of it."""
 _BUSY_TIMEOUT = 30.0
 """Seconds that a writer waits for another, in this process or any."""
 _IDLE_CONNECTIONS = 8
+
+
+class OtherVersion(Exception):
+    """The index is of a schema that this version of the program can neither read nor upgrade."""
 
 
 class Database:
@@ -83,8 +102,8 @@ class Database:
         connection.row_factory = sqlite3.Row
         connection.execute("PRAGMA foreign_keys = ON")
         _enter_wal(connection)
-        if _version(connection) != SCHEMA_VERSION:
-            _create(connection, self._path)
+        if version(connection) != SCHEMA_VERSION:
+            _create_or_upgrade(connection, self._path)
         return connection
 
 
@@ -105,36 +124,42 @@ def _enter_wal(connection: sqlite3.Connection) -> None:
             time.sleep(0.02)
 
 
-def _create(connection: sqlite3.Connection, path: Path) -> None:
+def _create_or_upgrade(connection: sqlite3.Connection, path: Path) -> None:
+    """Bring the schema to this version, in one transaction: of several processes one does, and the others wait."""
     connection.execute("BEGIN IMMEDIATE")
-    version = _version(connection)  # another process may have been faster
-    if version == 0:
-        for statement in _statements():
-            connection.execute(statement)
-        connection.execute("INSERT INTO about VALUES ('instance', ?)", (str(uuid.uuid4()),))
-        version = SCHEMA_VERSION
-    while version in _UPGRADES:
-        connection.execute(_UPGRADES[version])
-        version += 1
-    if version != SCHEMA_VERSION:
+    found = version(connection)  # another process may have been faster
+    if not is_readable(found):
         connection.close()
-        raise RuntimeError(
-            f"The index in {path} was made by another version of this program ({version}; this one reads"
-            f" {SCHEMA_VERSION}): move it away, and the documents are indexed again."
+        raise OtherVersion(
+            f"The index {path} was made by another version of this program (schema {found}; this version reads"
+            f" {min(_UPGRADES)} to {SCHEMA_VERSION}). Run that version, or choose another folder."
         )
+    if found == 0:
+        _execute(connection, files("file_search_emulator").joinpath("schema.sql").read_text())
+        connection.execute("INSERT INTO about VALUES ('instance', ?)", (str(uuid.uuid4()),))
+    for older in range(found or SCHEMA_VERSION, SCHEMA_VERSION):
+        _execute(connection, _UPGRADES[older])
     connection.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
     connection.execute("COMMIT")
+    if 0 < found < SCHEMA_VERSION:
+        logger.warning("The index %s was upgraded from schema %d to %d.", path, found, SCHEMA_VERSION)
 
 
-def _statements() -> Iterator[str]:
-    """The schema's statements one by one: `executescript` would end the transaction around them."""
+def is_readable(schema: int) -> bool:
+    """Whether an index of this schema can be used, as it is or after an upgrade; a new file has 0."""
+    return schema in (0, *_UPGRADES, SCHEMA_VERSION)
+
+
+def _execute(connection: sqlite3.Connection, script: str) -> None:
+    """Execute statements one by one: `executescript` would end the transaction around them."""
     statement = ""
-    for line in files("file_search_emulator").joinpath("schema.sql").read_text().splitlines(keepends=True):
+    for line in script.splitlines(keepends=True):
         statement += line
         if sqlite3.complete_statement(statement):
-            yield statement
+            connection.execute(statement)
             statement = ""
 
 
-def _version(connection: sqlite3.Connection) -> int:
+def version(connection: sqlite3.Connection) -> int:
+    """The schema of an index; 0 for a new file."""
     return int(connection.execute("PRAGMA user_version").fetchone()[0])

@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import asyncio
+import sqlite3
 import threading
 import time
 from pathlib import Path
 
+from file_search_emulator.aside import set_aside, set_aside_if_unreadable
 from file_search_emulator.blobs import Blobs
-from file_search_emulator.database import Database
+from file_search_emulator.database import FILE, Database
 from file_search_emulator.faults import Faults, Rules
 from file_search_emulator.files import forget_expired
 from file_search_emulator.generation import Generator
 from file_search_emulator.indexing import Indexer
+from file_search_emulator.reanalysis import announce, outdated
 from file_search_emulator.seed import SeedError, Start
 from file_search_emulator.uploads import Uploads
 
@@ -37,6 +40,7 @@ class Emulator:
         self.indexing_delay = indexing_delay
         self.storage_limit = storage_limit
         self.faults = Faults()
+        self._data_dir = data_dir
         self.database = database_of(data_dir)
         self.blobs = Blobs(data_dir / "blobs")
         self.uploads = Uploads(self.database, self.blobs)
@@ -54,9 +58,33 @@ class Emulator:
                 self.uploads.sweep()
                 with self.database.write() as connection:
                     forget_expired(connection)
+                    announce(connection)
                 self._remove_useless_blobs()
                 self.indexer.kick()
                 self.is_open = True
+
+    def set_aside_if_unreadable(self) -> None:
+        """Move an index of a newer schema aside, before anything is opened, and so start empty.
+
+        Only for those who keep the documents elsewhere. Raises OtherVersion while another process uses that index.
+        """
+        set_aside_if_unreadable(self._data_dir)
+
+    def notice(self) -> str | None:
+        """What an operator should know of the index after an upgrade, in a sentence; None where there is nothing."""
+        try:
+            with self.database.read() as connection:
+                count = outdated(connection)
+        except sqlite3.Error:
+            return None  # every request says so
+        if count:
+            return f"{count} documents were indexed by another version. They answer, and are being analysed again."
+        if folders := set_aside(self._data_dir):
+            return (
+                f"An index of another version was moved to {folders[-1]}. Delete that folder if you will not run that"
+                " version again."
+            )
+        return None
 
     def start_from_seed(self) -> None:
         """Put the seed in the place of what is in the folder, and wait until it is searchable.
@@ -105,4 +133,4 @@ class Emulator:
 
 def database_of(data_dir: Path) -> Database:
     """The database in a data folder, not opened yet."""
-    return Database(data_dir / "index.sqlite3")
+    return Database(data_dir / FILE)

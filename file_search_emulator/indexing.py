@@ -21,9 +21,11 @@ from dataclasses import dataclass, replace
 from itertools import islice
 
 from file_search_emulator import chunking, parsing
+from file_search_emulator.analysis import ANALYSIS, analyse
 from file_search_emulator.blobs import Blobs
 from file_search_emulator.catalog import IMAGES, essence, now
 from file_search_emulator.database import Database
+from file_search_emulator.reanalysis import Reanalysis
 from file_search_emulator.turns import Turns
 from file_search_emulator.wire import plain_value
 
@@ -69,6 +71,7 @@ class Indexer:
         self._holder = uuid.uuid4().hex
         self._lock = threading.Lock()
         self._stopping = threading.Event()
+        self._reanalysis = Reanalysis(database, self._stopping)
         self._lanes = [_Lane(takes_long=False), _Lane(takes_long=True)]
 
     def kick(self) -> None:
@@ -124,11 +127,12 @@ class Indexer:
         """Index one document; returns the seconds until there may be another, None where a kick will tell."""
         with self._database.read() as connection:
             next_due = connection.execute(_NEXT_DUE, {"takes_long": lane.takes_long}).fetchone()[0]
-        if next_due is None:
+        wait = _NEVER if next_due is None else next_due - time.time()
+        if wait > 0:
             if lane.takes_long:
-                lane.parser.close()
-            return None
-        if (wait := next_due - time.time()) > 0:
+                if next_due is None:
+                    lane.parser.close()
+                wait = min(wait, self._reanalysis.update_one())
             return min(wait, _POLL) if wait < _NEVER else None
         if not lane.takes_long:
             self._recover()
@@ -241,13 +245,15 @@ class Indexer:
         """ACTIVE at last; or FAILED for a while, where that was asked for."""
         if document.recovers_in is None:
             connection.execute(
-                "UPDATE documents SET state = 'ACTIVE', updated = ? WHERE number = ?", (now(), document.number)
+                "UPDATE documents SET state = 'ACTIVE', analysis = ?, updated = ? WHERE number = ?",
+                (ANALYSIS, now(), document.number),
             )
         else:
             connection.execute(
-                """UPDATE documents SET state = 'FAILED', error_code = ?, error = ?, lease_until = ?, updated = ?
+                """UPDATE documents
+                SET state = 'FAILED', error_code = ?, error = ?, lease_until = ?, analysis = ?, updated = ?
                 WHERE number = ?""",
-                (_INTERNAL, document.fault, time.time() + document.recovers_in, now(), document.number),
+                (_INTERNAL, document.fault, time.time() + document.recovers_in, ANALYSIS, now(), document.number),
             )
 
     def _fail(self, document: _Pending, code: int, message: str) -> None:
@@ -323,13 +329,7 @@ def _batches(chunks: Iterable[chunking.Chunk]) -> Iterator[list[chunking.Chunk]]
 
 
 def _rows(document: _Pending, chunks: Sequence[chunking.Chunk]) -> list[tuple[object, ...]]:
-    from file_search_emulator.embedding import embed_counted, pack
-    from file_search_emulator.terms import postings
-
-    titles = [" ".join(filter(None, (document.display_name, chunk.heading))) for chunk in chunks]
-    embedded, tokens = embed_counted([f"{title}\n{chunk.text}" for title, chunk in zip(titles, chunks, strict=True)])
-    rows: list[tuple[object, ...]] = []
-    for chunk, title, vector, count in zip(chunks, titles, pack(embedded), tokens, strict=True):
-        found, terms = postings(title, chunk.text)
-        rows.append((document.number, chunk.text, chunk.page, chunk.heading, count, vector, terms, found.tobytes()))
-    return rows
+    return [
+        (document.number, chunk.text, chunk.page, chunk.heading, *analysed)
+        for chunk, analysed in zip(chunks, analyse(document.display_name, chunks), strict=True)
+    ]

@@ -32,7 +32,7 @@ CREATE TABLE files (
     created REAL NOT NULL
 );
 
--- The number of a document is never used again, and its content never changes: caches rest on both.
+-- The number of a document is never used again, and its text never changes: caches rest on both.
 -- Its blob is kept until it is indexed, a picture's for ever.
 CREATE TABLE documents (
     number INTEGER PRIMARY KEY AUTOINCREMENT,
@@ -56,10 +56,12 @@ CREATE TABLE documents (
     lease_until REAL NOT NULL DEFAULT 0,
     attempts INTEGER NOT NULL DEFAULT 0,
     takes_long INTEGER NOT NULL DEFAULT 0,
+    analysis INTEGER NOT NULL DEFAULT 0,    -- the version of ANALYSIS (analysis.py) that made its chunks
     created TEXT NOT NULL,
     updated TEXT NOT NULL,
     UNIQUE (store, id)
 );
+CREATE INDEX documents_analysis ON documents (analysis);
 CREATE INDEX documents_unsettled ON documents (lease_until) WHERE state = 'PENDING' OR recovers_in IS NOT NULL;
 
 -- Chunks of a document that is not ACTIVE are there already, and not searched.
@@ -85,7 +87,7 @@ CREATE TABLE interactions (
 -- Counts every change of what is searchable, for caches in any process.
 CREATE TABLE changes (count INTEGER NOT NULL);
 INSERT INTO changes VALUES (0);
-CREATE TRIGGER document_settled AFTER UPDATE OF state ON documents BEGIN
+CREATE TRIGGER document_settled AFTER UPDATE OF state, analysis ON documents BEGIN
     UPDATE changes SET count = count + 1;
 END;
 CREATE TRIGGER document_deleted AFTER DELETE ON documents BEGIN

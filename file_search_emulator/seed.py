@@ -11,6 +11,7 @@ from typing import Any, Self
 from pydantic import Field, ValidationError, model_validator
 
 from file_search_emulator import catalog, files
+from file_search_emulator.analysis import ANALYSIS
 from file_search_emulator.blobs import Blobs
 from file_search_emulator.database import Database
 from file_search_emulator.errors import ApiError
@@ -134,7 +135,9 @@ class Start:
             )
             catalog.add_document(connection, number, new, document, check_id("Document", name))
             if not data:
-                connection.execute("UPDATE documents SET state = 'ACTIVE' WHERE blob = ?", (made[-1],))
+                connection.execute(
+                    "UPDATE documents SET state = 'ACTIVE', analysis = ? WHERE blob = ?", (ANALYSIS, made[-1])
+                )
 
     def _add_file(self, connection: sqlite3.Connection, file: _File, folder: Path, made: list[str]) -> None:
         data = file.data(folder)

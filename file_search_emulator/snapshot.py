@@ -24,6 +24,8 @@ class Document:
 
     store: int
     metadata: Mapping[str, Value]
+    analysis: int
+    """By which version its chunks were analysed."""
 
 
 @dataclass(frozen=True)
@@ -72,10 +74,12 @@ class SnapshotCache:
 
 
 def _updated(old: Snapshot, connection: sqlite3.Connection, count: int) -> Snapshot:
-    active = {row["number"] for row in connection.execute("SELECT number FROM documents WHERE state = 'ACTIVE'")}
-    removed = old.documents.keys() - active
-    added = _documents(connection, active - old.documents.keys())
-    documents = {number: document for number, document in old.documents.items() if number not in removed}
+    active = dict(
+        tuple(row) for row in connection.execute("SELECT number, analysis FROM documents WHERE state = 'ACTIVE'")
+    )
+    documents = {number: known for number, known in old.documents.items() if active.get(number) == known.analysis}
+    removed = old.documents.keys() - documents.keys()
+    added = _documents(connection, active.keys() - documents.keys())
     segments, alive = list(old.segments), list(old.alive)
     if removed:
         alive = [
@@ -103,10 +107,10 @@ def _compact(segments: list[Segment], alive: list[Mask]) -> tuple[tuple[Segment,
 
 def _documents(connection: sqlite3.Connection, numbers: Iterable[int]) -> dict[int, Document]:
     rows = connection.execute(
-        "SELECT number, store, metadata FROM documents WHERE number IN (SELECT value FROM json_each(?))",
+        "SELECT number, store, metadata, analysis FROM documents WHERE number IN (SELECT value FROM json_each(?))",
         (json.dumps(list(numbers)),),
     )
-    return {row["number"]: Document(row["store"], _metadata(row["metadata"])) for row in rows}
+    return {row["number"]: Document(row["store"], _metadata(row["metadata"]), row["analysis"]) for row in rows}
 
 
 def _segments(connection: sqlite3.Connection, documents: Mapping[int, Document]) -> Iterator[Segment]:

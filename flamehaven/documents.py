@@ -109,8 +109,7 @@ async def get_document(request: Request) -> Response:
     """Say where one document stands."""
     parts = await runtime()
     info = await _existing(parts, request)
-    saved = await parts.records.get(info.name)
-    document = _document(info, saved.record if saved else None)
+    document = _document(info, await parts.records.current(info.name))
     await _see_to_pending(request.app.state.pump, document)
     return JSONResponse(document.model_dump(mode="json"))
 

@@ -164,10 +164,10 @@ async def _settled(parts: Runtime, info: ObjectInfo, seconds: int) -> tuple[Stat
     try:
         async with asyncio.timeout(seconds):
             while True:
-                saved = await parts.records.get(info.name)
-                if saved and saved.record.status is not Status.PENDING:
-                    if saved.record.version == info.version:
-                        return saved.record.status, saved.record.reason
+                record = await parts.records.current(info.name)
+                if record and record.status is not Status.PENDING:
+                    if record.version == info.version:
+                        return record.status, record.reason
                     present = await parts.documents.stat(info.name)
                     if present is None or present.version != info.version:
                         return Status.PENDING, None  # it was replaced or deleted meanwhile

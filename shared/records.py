@@ -141,18 +141,26 @@ Snapshot = Callable[[str], Awaitable[Record | None]]
 
 
 class Records:
-    """The records of one deployment, in the state bucket under `records/`."""
+    """The records of one deployment, in the state bucket under `records/`.
+
+    `backend` is the Gemini project or emulator in use; what a record says of another one is history.
+    """
 
     PREFIX = "records/"
 
-    def __init__(self, state: Bucket, answers: Answers | None = None) -> None:
+    def __init__(self, state: Bucket, answers: Answers | None = None, *, backend: str = "") -> None:
         self._state = state
+        self._backend = backend
         self._answers = answers or NoAnswers()
         self._read_before: LRUCache[str, Saved] = LRUCache(KEPT)
 
     async def get(self, name: str) -> Saved | None:
         """The record of the object `name`, or None. Raises NewerSchema."""
         return await self._read(self._place(name))
+
+    async def current(self, name: str) -> Record | None:
+        """What is known of the object `name` in this backend, or None. Raises NewerSchema."""
+        return self._of_this_backend(await self.get(name))
 
     async def save(self, record: Record, generation: str) -> Saved:
         """Write the record over `generation` (`ABSENT` for the first). Raises PreconditionFailed when beaten to it."""
@@ -183,15 +191,17 @@ class Records:
             pass
 
     async def snapshot(self) -> Snapshot:
-        """The records as they are now, to be read one by one."""
+        """What is known of each object in this backend now, to be read one by one."""
         found = {info.name: info async for info in self._state.list(self.PREFIX)}
 
         async def record(name: str) -> Record | None:
             place = self._place(name)
-            saved = await self._listed(found[place]) if place in found else None
-            return saved.record if saved else None
+            return self._of_this_backend(await self._listed(found[place]) if place in found else None)
 
         return record
+
+    def _of_this_backend(self, saved: Saved | None) -> Record | None:
+        return saved.record if saved is not None and saved.record.backend == self._backend else None
 
     async def _listed(self, info: ObjectInfo) -> Saved | None:
         """The record that a listing found, read only if this process did not read this generation before.

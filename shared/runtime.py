@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import secrets
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -43,6 +44,8 @@ class Runtime:
     records: Records
     stores: Stores
     gemini: Gemini
+    index_notice: Callable[[], str | None]
+    """What an operator should know of the index after an upgrade, in a sentence; blocks."""
     redis: RedisLink | None
     answers: Answers
     flights: Flights[Any]
@@ -96,11 +99,11 @@ async def open_runtime(settings: Settings) -> Runtime:
         state.root = await asyncio.to_thread(state.root.resolve)  # a link that is replaced later leads nowhere else
     if isinstance(documents, DirectoryBucket) and not settings.documents_url:
         await documents.make()
-    gemini, backend = await asyncio.to_thread(_open_gemini, settings)
+    gemini, backend, index_notice = await asyncio.to_thread(_open_gemini, settings)
     deployment = await _deployment(state)
     redis = _link(settings)
     answers = _answers(settings, state, redis, deployment)
-    records = Records(state, answers)
+    records = Records(state, answers, backend=backend)
     return Runtime(
         settings=settings,
         documents=documents,
@@ -108,6 +111,7 @@ async def open_runtime(settings: Settings) -> Runtime:
         records=records,
         stores=Stores(state, gemini, deployment=deployment, backend=backend),
         gemini=gemini,
+        index_notice=index_notice,
         redis=redis,
         answers=answers,
         flights=Flights(),
@@ -170,8 +174,8 @@ async def _deployment(state: Bucket) -> str:
     return entry.data.decode()
 
 
-def _open_gemini(settings: Settings) -> tuple[Gemini, str]:
-    """The client for the Gemini that the settings ask for, and a name for what is behind it."""
+def _open_gemini(settings: Settings) -> tuple[Gemini, str, Callable[[], str | None]]:
+    """The client for the Gemini that the settings ask for, a name for what is behind it, and its `index_notice`."""
     from shared.gemini.client import Gemini
 
     timeout = settings.upload_timeout_sec
@@ -181,11 +185,12 @@ def _open_gemini(settings: Settings) -> tuple[Gemini, str]:
 
         folder = settings.data_dir / "emulator"
         app = create_app(folder)
+        app.state.emulator.set_aside_if_unreadable()
         transport = InProcessTransport(app, app.state.emulator.close)
         gemini = Gemini(
             settings.key_source(), base_url="http://emulator.local", transport=transport, upload_timeout=timeout
         )
-        return gemini, f"emulator:{instance_id(folder)}"
+        return gemini, f"emulator:{instance_id(folder)}", app.state.emulator.notice
     address = settings.gemini_base_url
     gemini = Gemini(settings.key_source(), base_url=address or None, upload_timeout=timeout)
-    return gemini, f"{address or 'google'}:{settings.gemini_project}"
+    return gemini, f"{address or 'google'}:{settings.gemini_project}", lambda: None

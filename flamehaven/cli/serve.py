@@ -117,6 +117,7 @@ def emulator(
     import uvicorn
 
     from file_search_emulator.app import create_app
+    from file_search_emulator.database import OtherVersion
     from file_search_emulator.faults import RulesError, read_rules
     from file_search_emulator.local_only import LocalOnly
     from file_search_emulator.seed import SeedError
@@ -132,7 +133,8 @@ def emulator(
                 app.state.emulator.start_from_seed()
             if faults is not None:
                 app.state.emulator.faults.set(read_rules(faults))
-        except (SeedError, RulesError) as error:
+            app.state.emulator.open()
+        except (SeedError, RulesError, OtherVersion) as error:
             typer.echo(f"flamehaven: {error}", err=True)
             raise typer.Exit(2) from None
         typer.echo(f"Gemini File Search emulator: GEMINI_BASE_URL=http://{host}:{port}")

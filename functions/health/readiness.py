@@ -36,7 +36,7 @@ class Health(BaseModel):
     checks: dict[str, str] = Field(
         description="`configuration`, `documents`, `state` and `gemini`; `ingest` and `events` while work has stopped."
     )
-    warnings: dict[str, str] = Field(description="What works less well meanwhile, and why: `redis`.")
+    warnings: dict[str, str] = Field(description="What works less well meanwhile, and why: `redis`, `index`.")
 
 
 async def readiness() -> Health:
@@ -57,6 +57,8 @@ async def readiness() -> Health:
         checks |= dict(zip(("documents", "state", "gemini"), results, strict=True)) | parts.trouble
         if parts.redis and (problem := await parts.redis.look()):
             warnings["redis"] = problem
+        if notice := await asyncio.to_thread(parts.index_notice):
+            warnings["index"] = notice
     return Health(
         status="healthy" if set(checks.values()) == {"ok"} else "unhealthy",
         version=product_version(),

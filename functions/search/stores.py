@@ -56,8 +56,8 @@ async def _resource(runtime: Runtime, store: str) -> str:
 
 async def _not_ready(runtime: Runtime, store: str | None, example: ObjectInfo) -> ServiceError:
     """The refusal of a search where nothing is indexed yet, in a store or in all, with why one document is not."""
-    saved = await runtime.records.get(example.name)
-    reason = saved and saved.record.why_not_indexed(example)
+    record = await runtime.records.current(example.name)
+    reason = record and record.why_not_indexed(example)
     count = await runtime.progress.of(caller.get().sees if store is None else lambda name: name == store)
     why = f"{example.name!r}: {reason.message}" if reason else str(count) if count.pending else "Indexing goes on."
     return ServiceError(

@@ -15,6 +15,7 @@ import pytest
 from tests.answering import Answer, Request, answering
 from tests.servers import Server, flamehaven, until
 
+EMULATOR = "data/emulator"
 FOLDERS = Path(__file__).parents[1] / "data_folders"
 INDEXED = ["hr/handbook.pdf", "hr/leave.md", "it/größe.txt", "it/roof.txt", "readme.md"]
 FACTS = [
@@ -54,15 +55,15 @@ def answer(server: Server, store: str, question: str, **more: Any) -> Any:
     return server.get("/api/search", params={"q": question, "store": store}, **more).json()
 
 
-def in_index(left: Path) -> set[str]:
-    """The ids of the documents that the index holds."""
-    with closing(sqlite3.connect(left / "data/emulator/index.sqlite3")) as connection:
+def in_index(folder: Path) -> set[str]:
+    """The ids of the searchable documents in an emulator's folder."""
+    with closing(sqlite3.connect(folder / "index.sqlite3")) as connection:
         return {row[0] for row in connection.execute("SELECT id FROM documents WHERE state = 'ACTIVE'")}
 
 
 def test_a_killed_servers_folder_is_opened_whole(left: Path) -> None:
     waiting = {path.stem for path in (left / "data/state/notices").iterdir()}
-    before, told = in_index(left), set[str]()
+    before, told = in_index(left / EMULATOR), set[str]()
 
     def take(request: Request) -> Answer:
         told.add(json.loads(request.body)["id"])
@@ -78,7 +79,7 @@ def test_a_killed_servers_folder_is_opened_whole(left: Path) -> None:
         assert len(documents(server, "indexed")["hr/leave.md"]["notes"]) == 1
         until(lambda: told >= waiting)
         server.post("/api/reconcile").raise_for_status()
-    after = in_index(left)
+    after = in_index(left / EMULATOR)
     assert before < after, "what was indexed was not sent again"
     assert len(after) == len(INDEXED), "what was half done is there once"
 
@@ -93,3 +94,22 @@ def test_keys_open_what_they_opened(left: Path) -> None:
         assert server.get("/api/stores", headers=bearer(left, "Bob")).status_code == 401
         assert server.delete(f"/api/admin/keys/{keys['Ann']['id']}").status_code == 200
         assert server.get("/api/stores", headers=ann).status_code == 401
+
+
+def test_an_index_of_a_newer_version_is_moved_aside_and_made_again(left: Path) -> None:
+    with as_admin(left) as server:
+        until(lambda: list(documents(server, "indexed")) == INDEXED, 60)
+    before = in_index(left / EMULATOR)
+    with closing(sqlite3.connect(left / EMULATOR / "index.sqlite3")) as connection:
+        connection.execute("PRAGMA user_version = 99")
+    with as_admin(left, WORKERS="2") as server:
+        until(lambda: list(documents(server, "indexed")) == INDEXED, 60)
+        for store, question, fact in FACTS:
+            assert fact in answer(server, store, question)["answer"]
+        health = server.get("/health").json()
+        assert health["status"] == "healthy"
+        assert "An index of another version was moved to " in health["warnings"]["index"]
+    log = (left / "data/server.log").read_text()
+    assert log.count("The index was made by another version (schema 99)") == 1
+    (kept,) = (left / EMULATOR).glob("set-aside-*")
+    assert in_index(kept) == before
