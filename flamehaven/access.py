@@ -23,8 +23,9 @@ from flamehaven.heads import FACTS
 from flamehaven.limits import Kind, Limits
 from flamehaven.loopback import is_own
 from flamehaven.proxies import host_of, is_cross_site, is_forwarded, peer_of
-from shared.access import ANYBODY, Caller, Scope, key_of, let_in, not_allowed, not_known
+from shared.access import ANYBODY, NOBODY, Caller, Scope, key_of, let_in, not_allowed, not_known
 from shared.errors import ServiceError
+from shared.failures import DependencyFailure
 from shared.http import endpoint
 from shared.runtime import Runtime
 from shared.secret import SecretSource
@@ -48,11 +49,17 @@ TOKEN = re.compile(r"[\w-]+\.[\w-]+\.[\w-]*", re.ASCII)
 class Gate(Protocol):
     """Knows who sends requests."""
 
+    def remembers(self, request: Request) -> bool:
+        """Whether it can tell who sent a request without asking anybody."""
+
     async def caller(self, request: Request) -> Caller: ...
 
 
 class OpenDoor:
     """Lets everybody in: for requests that this process sends itself."""
+
+    def remembers(self, request: Request) -> bool:
+        return True
 
     async def caller(self, request: Request) -> Caller:
         return ITSELF
@@ -67,19 +74,29 @@ class Door:
         self._admin_key = admin_key
         self._tokens = tokens
 
+    def remembers(self, request: Request) -> bool:
+        given = key_of(request)
+        return given is None or self._is_admin(given) or self._is_token(given) or self._parts.keys.remembers(given)
+
     async def caller(self, request: Request) -> Caller:
         """Who sent a request. Raises ServiceError (INVALID_API_KEY), DependencyFailure."""
         given = key_of(request)
         if given is None and self._parts.settings.environment == "development" and await self._is_open(request):
             return replace(_anybody_at(request), label=THIS_MACHINE)
         if given is not None:
-            admin = self._admin()
-            if admin and hmac.compare_digest(admin.encode(), given.encode("latin-1")):
+            if self._is_admin(given):
                 return ADMIN
-            known = self._tokens if self._tokens and TOKEN.fullmatch(given) else self._parts.keys
+            known = self._tokens if self._tokens and self._is_token(given) else self._parts.keys
             if found := await known.caller(given):
                 return found
         raise not_known(given)
+
+    def _is_token(self, given: str) -> bool:
+        return self._tokens is not None and TOKEN.fullmatch(given) is not None
+
+    def _is_admin(self, given: str) -> bool:
+        admin = self._admin()
+        return bool(admin) and hmac.compare_digest(admin.encode(), given.encode("latin-1"))
 
     def _admin(self) -> str:
         """The admin key; empty where there is none, or it cannot be read now: other keys still open what they open."""
@@ -137,20 +154,51 @@ def guarded(handler: Handler, *scopes: Scope, kind: Kind = Kind.OTHER) -> Handle
     return answer
 
 
+async def recognised(request: Request, kind: Kind) -> Caller:
+    """Who sent a request; one with a wrong key counts for its address.
+
+    An address that has used up its requests in this way is refused before a key is looked up, unless that key was just
+    used. Raises ServiceError (INVALID_API_KEY, RATE_LIMIT_EXCEEDED).
+    """
+    door: Gate = request.app.state.door
+    limits: Limits | None = request.app.state.limits
+    somebody = _anybody_at(request)
+    if limits is not None and not door.remembers(request):
+        await limits.check(kind, somebody)
+    try:
+        return await door.caller(request)
+    except ServiceError:
+        if limits is not None:
+            await limits.take(kind, somebody)
+        raise
+
+
 async def _admitted(request: Request, limits: Limits | None, kind: Kind) -> tuple[Caller, dict[str, str]]:
-    """Who sent a request, and what to say of how many may follow; one with a wrong key counts for its address.
+    """Who sent a request, and what to say of how many may follow.
 
     The request has its caller from here on, so that its log line names one whose request a limit refuses. Raises
     ServiceError (INVALID_API_KEY, RATE_LIMIT_EXCEEDED).
     """
-    try:
-        who = await request.app.state.door.caller(request)
-    except ServiceError:
-        if limits is not None:
-            await limits.take(kind, _anybody_at(request))
-        raise
+    who = await recognised(request, kind)
     let_in(request, who, limits.budget(who) if limits else None)
     return who, await limits.take(kind, who) if limits else {}
+
+
+def described_to_admins(handler: Any) -> Handler:
+    """Let everybody to a handler, which tells details only to admins."""
+
+    @functools.wraps(handler)
+    async def answer(request: Request) -> Response:
+        try:
+            known = key_of(request) is not None
+            who = await (recognised(request, Kind.OTHER) if known else request.app.state.door.caller(request))
+        except (ServiceError, DependencyFailure):
+            who = NOBODY
+        let_in(request, who)
+        response: Response = await handler(request)
+        return response
+
+    return answer
 
 
 def _anybody_at(request: Request) -> Caller:

@@ -19,7 +19,7 @@ from starlette.routing import Match
 from starlette.types import ASGIApp
 
 from flamehaven import documents, keys, monitoring, openapi, stores, uploads
-from flamehaven.access import READERS, OpenDoor, guarded, open_door
+from flamehaven.access import READERS, OpenDoor, described_to_admins, guarded, open_door
 from flamehaven.census import keep_looking
 from flamehaven.deliveries import Deliveries
 from flamehaven.headers import SecurityHeaders, other_origins
@@ -174,7 +174,7 @@ def _add_routes(app: FastAPI) -> None:
     refused = (401, 403, 404, 503)
     add("/metrics", "GET", monitoring.summary, gives(monitoring.Summary, errors=refused))
     add("/prometheus", "GET", monitoring.prometheus, openapi.gives_text(errors=refused), answer=PlainTextResponse)
-    add("/health", "GET", health, gives(Health, also=503))
+    add("/health", "GET", described_to_admins(health), gives(Health, also=503))
     app.add_api_route("/health/live", health, methods=["GET"], response_model=None, operation_id="liveness")
     app.add_api_route("/", _about, methods=["GET"], response_model=None, operation_id="about")
 

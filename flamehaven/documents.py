@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import AsyncIterator
 from datetime import datetime
 from pathlib import PurePosixPath
 from typing import Literal
@@ -32,7 +33,7 @@ from shared.gemini.metadata import searchable_metadata
 from shared.gemini.mime import mime_type_of, suffix_of
 from shared.http import endpoint
 from shared.logs import request_id
-from shared.names import METADATA_SUFFIX, is_document, name_problem, normal, not_a_document, store_of
+from shared.names import DEFAULT_STORE, METADATA_SUFFIX, is_document, name_problem, normal, not_a_document, store_of
 from shared.reading import read_query
 from shared.records import Reason, Record, Status, status_of
 from shared.runtime import Runtime, runtime
@@ -168,7 +169,7 @@ async def _page(parts: Runtime, asked: DocumentQuery, pump: Pump) -> list[Docume
     """The documents that are asked for, and one more where there are more."""
     record_of = await parts.records.snapshot()
     page: list[Document] = []
-    async for info in documents_of(parts.documents, store=asked.store, prefix=asked.prefix or ""):
+    async for info in _in_sight(parts, asked):
         if not _wanted(info.name, asked):
             continue
         current = info if info.metadata_known else await parts.documents.stat(info.name)
@@ -181,6 +182,29 @@ async def _page(parts: Runtime, asked: DocumentQuery, pump: Pump) -> list[Docume
         if len(page) > asked.page_size:
             break
     return page
+
+
+async def _in_sight(parts: Runtime, asked: DocumentQuery) -> AsyncIterator[ObjectInfo]:
+    """The documents with the prefix that is asked for, in the order of their names.
+
+    No other store of the bucket is looked into than those that exist for the caller: the time that a look takes would
+    tell what is there.
+    """
+    prefix = normal(asked.prefix or "")
+    stores = caller.get().stores if asked.store is None else {normal(asked.store)}
+    if stores is None:
+        async for info in documents_of(parts.documents, prefix=prefix):
+            yield info
+        return
+    found: list[ObjectInfo] = []
+    for store in stores:
+        folder = f"{store}/"
+        if folder.startswith(prefix) and store != DEFAULT_STORE:
+            found += [info async for info in documents_of(parts.documents, store=store, prefix=folder)]
+        elif prefix.startswith(folder) or (store == DEFAULT_STORE and "/" not in prefix):
+            found += [info async for info in documents_of(parts.documents, store=store, prefix=prefix)]
+    for info in sorted(found, key=lambda info: info.name):
+        yield info
 
 
 def _wanted(name: str, asked: DocumentQuery) -> bool:

@@ -60,19 +60,13 @@ class Limits:
         if rate is None:
             return {}
         allowed, left = await self._counted(lambda counters: _hit(counters.requests, rate, kind.name, caller.id))
-        headers = {
-            "RateLimit-Limit": str(rate.amount),
-            "RateLimit-Remaining": str(left.remaining if allowed else 0),
-            "RateLimit-Reset": str(_seconds(left)),
-        }
-        if allowed:
-            return headers
-        wait = max(1, _seconds(left))
-        raise ServiceError(
-            "RATE_LIMIT_EXCEEDED",
-            f"The limit is {rate.amount} per {_span(rate)}. Ask again in {wait} s.",
-            headers={**headers, "Retry-After": str(wait)},
-        )
+        return _told(rate, left, allowed=allowed)
+
+    async def check(self, kind: Kind, caller: Caller) -> None:
+        """Raise ServiceError (RATE_LIMIT_EXCEEDED) where no request is left, without counting one."""
+        if rate := self._rates[kind]:
+            left = await self._counted(lambda counters: counters.requests.get_window_stats(rate, kind.name, caller.id))
+            _told(rate, left, allowed=left.remaining > 0)
 
     def budget(self, caller: Caller) -> TokenBudget | None:
         """The Gemini tokens that the caller may use up in a day; None where they may use any number."""
@@ -137,6 +131,23 @@ def _in_redis(link: RedisLink, settings: Settings, deployment: str) -> RedisStor
         implementation="redispy",
         key_prefix=f"flamehaven:{deployment}:limit",
         connection_pool=link.pool,  # type: ignore[arg-type]  # its own documentation asks for one
+    )
+
+
+def _told(rate: RateLimitItem, left: WindowStats, *, allowed: bool) -> dict[str, str]:
+    """What to say in headers of what is left. Raises ServiceError (RATE_LIMIT_EXCEEDED) unless it is allowed."""
+    headers = {
+        "RateLimit-Limit": str(rate.amount),
+        "RateLimit-Remaining": str(left.remaining if allowed else 0),
+        "RateLimit-Reset": str(_seconds(left)),
+    }
+    if allowed:
+        return headers
+    wait = max(1, _seconds(left))
+    raise ServiceError(
+        "RATE_LIMIT_EXCEEDED",
+        f"The limit is {rate.amount} per {_span(rate)}. Ask again in {wait} s.",
+        headers={**headers, "Retry-After": str(wait)},
     )
 
 

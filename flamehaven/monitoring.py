@@ -10,7 +10,9 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
 from flamehaven import metrics
+from flamehaven.access import recognised
 from flamehaven.addresses import is_address, is_in
+from flamehaven.limits import Kind
 from flamehaven.proxies import host_of, is_cross_site, is_forwarded, peer_of
 from functions.health.readiness import readiness
 from shared import metrics as counted
@@ -112,7 +114,7 @@ async def _check(request: Request, parts: Runtime) -> None:
         )
     if not is_forwarded(request) and is_in(peer_of(request), parts.settings.internal_networks) and _is_meant(request):
         return
-    who = await request.app.state.door.caller(request)
+    who = await recognised(request, Kind.OTHER)
     let_in(request, who)
     if not who.may() or who.stores is not None:
         raise ServiceError("PERMISSION_DENIED", "Metrics are for admins, and for INTERNAL_NETWORKS.")

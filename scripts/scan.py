@@ -28,12 +28,16 @@ class Outcome(IntEnum):
 
 
 def gitleaks() -> Outcome:
-    """Secrets in every commit, and in the files as they are now; .gitleaks.toml says what is none."""
+    """Secrets in every commit, and in the files as they are now.
+
+    What is none is in .gitleaks.toml and .gitleaks.here.toml.
+    """
     if (program := _program("gitleaks")) is None:
         return _not_checked("secrets", "gitleaks is not installed")
     outcomes = []
-    for what in ("git", "dir"):
-        ran = _run(program, what, "--no-banner", "--log-level=warn", "--redact", "--verbose", "--exit-code=3", ".")
+    how = ("--no-banner", "--log-level=warn", "--redact", "--verbose", "--exit-code=3")
+    for what, config in (("git", ".gitleaks.toml"), ("dir", ".gitleaks.here.toml")):
+        ran = _run(program, what, f"--config={config}", *how, ".")
         if ran.returncode not in (0, 3):
             return _not_checked("secrets", _last_line(ran.stderr))
         if ran.returncode == 3:

@@ -56,6 +56,9 @@ class Caller:
 ANYBODY = Caller("anybody", frozenset({Scope.ADMIN}))
 """Who asks where something else has checked already: the functions' platform, or the machine itself."""
 
+NOBODY = Caller("nobody", frozenset())
+"""Who sent a request that needs no key, and may see nothing that does."""
+
 caller: ContextVar[Caller] = ContextVar("caller", default=ANYBODY)
 """Who sent the request that is being answered; only `answer_for` sets it."""
 

@@ -137,6 +137,12 @@ class Keys:
         matches = hmac.compare_digest(digest, _digest(key))
         return record.caller if record and matches and record.active else None
 
+    def remembers(self, key: str) -> bool:
+        """Whether this is a key that was read in the last seconds, and is good."""
+        match = _KEY.fullmatch(key)
+        record = self._known.get(match[1]) if match else None
+        return record is not None and record.active and hmac.compare_digest(record.digest, _digest(key))
+
     async def any(self) -> bool:
         """Whether any key was ever made."""
         if "any" not in self._any:

@@ -22,6 +22,8 @@ from shared.secret import SecretSource, file_of
 
 EMBEDDED = "emulator:"
 """The value of GEMINI_BASE_URL that asks for the emulator in this process."""
+SHORTEST_ADMIN_KEY = 16
+"""Bytes of an admin key in production."""
 ADMIN_KEY_FILE = "admin.key"
 """Where DATA_DIR has the admin key that the server made."""
 
@@ -55,6 +57,15 @@ def _notify_address(value: str) -> str:
     if value == "" or named:
         return value
     raise ValueError("takes pubsub://PROJECT/TOPIC or an https:// address")
+
+
+def _looks_like_a_path(value: str) -> bool:
+    """Whether somebody probably meant a file; a long random text in base64 may hold a slash too."""
+    return bool(value) and (
+        value.startswith(("~", "."))
+        or Path(value).exists()
+        or ("/" in value and not re.fullmatch(r"[A-Za-z0-9+/=_-]{32,}", value))
+    )
 
 
 def _redis_address(value: SecretStr) -> SecretStr:
@@ -317,6 +328,38 @@ class Settings(BaseSettings):
                 raise ValueError(
                     f"{name}: {str(path)!r} is among the documents, where an upload could replace it; it takes a place "
                     "outside of DOCUMENTS_URL."
+                )
+        return self
+
+    @model_validator(mode="after")
+    def _admin_key_that_cannot_be_guessed(self) -> Settings:
+        given = self.flamehaven_admin_key.get_secret_value().strip()
+        if file_of(given) is None and _looks_like_a_path(given):
+            raise ValueError(
+                "FLAMEHAVEN_ADMIN_KEY looks like a path, and would be taken for the key itself. It takes a key, or the "
+                "absolute path of a file that holds one."
+            )
+        try:
+            key = SecretSource(given).value()
+        except OSError as error:
+            raise ValueError(
+                f"FLAMEHAVEN_ADMIN_KEY names a file that cannot be read: {error.strerror}. It takes a key, or the path "
+                "of a file that holds one."
+            ) from error
+        if given and self.environment == "production" and len(key.encode()) < SHORTEST_ADMIN_KEY:
+            raise ValueError(
+                f"FLAMEHAVEN_ADMIN_KEY: the key has {len(key.encode())} bytes, and production takes at least "
+                f"{SHORTEST_ADMIN_KEY}, such as `openssl rand -hex 24` writes."
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _secrets_over_https(self) -> Settings:
+        for name, address in (("GEMINI_BASE_URL", self.gemini_base_url), ("NOTIFY_URL", self.notify_url)):
+            parts = urlsplit(address)
+            if self.environment == "production" and parts.scheme == "http" and not is_this_machine(parts.hostname):
+                raise ValueError(
+                    f"{name}: got {address!r}; production takes an https:// address, or one of this machine."
                 )
         return self
 

@@ -21,6 +21,8 @@ GEMINI_CHECKED_FOR = 30.0
 GEMINI_STANDS_AT_MOST = 90.0
 """Seconds for which one that went well stands while the next is under way, which no probe waits for."""
 
+FAILS = "It fails. The log says why, and so does this address to an admin's key."
+
 _started = time.monotonic()
 _gemini_checked = (float("-inf"), "ok")
 _looking: set[asyncio.Task[str]] = set()
@@ -37,6 +39,11 @@ class Health(BaseModel):
         description="`configuration`, `documents`, `state` and `gemini`; `ingest` and `events` while work has stopped."
     )
     warnings: dict[str, str] = Field(description="What works less well meanwhile, and why: `redis`, `index`.")
+
+    def without_details(self) -> Health:
+        """The same without addresses, paths and names, for everybody."""
+        checks = {part: said if said == "ok" else FAILS for part, said in self.checks.items()}
+        return self.model_copy(update={"checks": checks, "warnings": dict.fromkeys(self.warnings, FAILS)})
 
 
 async def readiness() -> Health:

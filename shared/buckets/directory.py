@@ -273,28 +273,39 @@ class DirectoryBucket:
         folders = [""]
         while folders:
             inside = folders.pop()
-            entries = self._entries(inside)
-            for leaf, entry in entries.items():
-                name = inside + leaf
-                if leaf.startswith("."):
-                    continue
-                if problem := name_problem(name):
-                    _warn_once("The file %a was passed over: %s", name, problem)
-                elif entry.is_dir(follow_symlinks=False):
-                    if name.startswith(prefix) or prefix.startswith(name + "/"):
-                        folders.append(name + "/")
-                elif name.startswith(prefix):
-                    found += self._listed(name, entry, described=not entries.keys().isdisjoint(_described_in(leaf)))
+            with self._entries(inside) as entries:
+                for leaf, entry in entries.items():
+                    name = inside + leaf
+                    if leaf.startswith("."):
+                        continue
+                    if problem := name_problem(name):
+                        _warn_once("The file %a was passed over: %s", name, problem)
+                    elif entry.is_dir(follow_symlinks=False):
+                        if name.startswith(prefix) or prefix.startswith(name + "/"):
+                            folders.append(name + "/")
+                    elif name.startswith(prefix):
+                        described = not entries.keys().isdisjoint(_described_in(leaf))
+                        found += self._listed(name, entry, described=described)
         return sorted(found, key=lambda info: info.name)
 
-    def _entries(self, folder: str) -> dict[str, os.DirEntry[str]]:
+    @contextmanager
+    def _entries(self, folder: str) -> Iterator[dict[str, os.DirEntry[str]]]:
+        """What is in a folder, which stays open meanwhile, so that nothing else can take its place."""
+        with contextlib.ExitStack() as stack:
+            yield self._scanned(folder, stack)
+
+    def _scanned(self, folder: str, stack: contextlib.ExitStack) -> dict[str, os.DirEntry[str]]:
         try:
-            return {entry.name: entry for entry in os.scandir(self.root / folder)}
-        except PermissionError:
+            fd, _ = stack.enter_context(self._parent(f"{folder}any"))
+            with os.scandir(fd) as entries:
+                return {entry.name: entry for entry in entries}
+        except ObjectNotFound:
+            return {}
+        except (PermissionError, Transient) as error:
+            if isinstance(error, Transient) and not isinstance(error.__cause__, PermissionError):
+                raise
             _warn_once("The folder %a was passed over: %s", folder, "this server may not read it")
-        except (FileNotFoundError, NotADirectoryError):
-            pass
-        return {}
+            return {}
 
     def _listed(self, name: str, entry: os.DirEntry[str], *, described: bool) -> list[ObjectInfo]:
         """The object, unless it has gone in the meantime."""

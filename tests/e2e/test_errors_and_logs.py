@@ -173,8 +173,8 @@ def lines(log: Path) -> list[dict[str, Any]]:
 def test_every_line_is_a_json_object_of_one_form(tmp_path: Path, workers: str) -> None:
     production = {"ENVIRONMENT": "production", "GEMINI_BASE_URL": "emulator:", "LOG_LEVEL": "debug", "WORKERS": workers}
     log = tmp_path / "server.log"
-    with flamehaven(tmp_path, **production, FLAMEHAVEN_ADMIN_KEY="the-key") as client:
-        client.headers["Authorization"] = "Bearer the-key"
+    with flamehaven(tmp_path, **production, FLAMEHAVEN_ADMIN_KEY="the-key-of-the-admin") as client:
+        client.headers["Authorization"] = "Bearer the-key-of-the-admin"
         client.put(
             "/api/documents/hr/a.md",
             content="Lunch is at noon.",
@@ -215,5 +215,5 @@ def test_every_line_is_a_json_object_of_one_form(tmp_path: Path, workers: str) -
     assert access["duration_ms"] >= 0
     searched = next(each for each in found if each["request_id"] == "ask-1" and "outcome" in each)
     assert (searched["outcome"], searched["stores"]) == ("refused", ["hr"])
-    for secret in ("secret lunch", "Lunch is at noon", "the-key"):
+    for secret in ("secret lunch", "Lunch is at noon", "the-key-of-the-admin"):
         assert secret not in log.read_text(), "neither questions nor documents are for the log"

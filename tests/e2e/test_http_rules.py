@@ -55,9 +55,13 @@ def test_head_of_a_route_without_get_is_refused(server: Server) -> None:
 
 
 def test_head_needs_the_key_that_get_needs_and_counts_as_get_does(tmp_path: Path) -> None:
-    settings = {"ENVIRONMENT": "production", "GEMINI_BASE_URL": "emulator:", "FLAMEHAVEN_ADMIN_KEY": "the-key"}
+    settings = {
+        "ENVIRONMENT": "production",
+        "GEMINI_BASE_URL": "emulator:",
+        "FLAMEHAVEN_ADMIN_KEY": "the-key-of-the-admin",
+    }
     with flamehaven(tmp_path, **settings, SEARCH_RATE_LIMIT="4/minute", FLAMEHAVEN_METRICS_ENABLED="1") as server:
-        admin = {"Authorization": "Bearer the-key"}
+        admin = {"Authorization": "Bearer the-key-of-the-admin"}
         server.put("/api/documents/hr/a.md", content="The party is on 18 July.", headers={**admin, **WAITING})
         for address in ("/api/stores", "/api/documents", "/api/search?q=x", "/api/admin/keys"):
             assert server.head(address).status_code == server.get(address).status_code == 401

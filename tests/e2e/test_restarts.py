@@ -26,7 +26,11 @@ TWO_PARTS = (
 )
 """A question whose answer comes in parts."""
 WAIT = {"Prefer": "wait=20"}
-PRODUCTION = {"ENVIRONMENT": "production", "GEMINI_BASE_URL": "emulator:", "FLAMEHAVEN_ADMIN_KEY": "k"}
+PRODUCTION = {
+    "ENVIRONMENT": "production",
+    "GEMINI_BASE_URL": "emulator:",
+    "FLAMEHAVEN_ADMIN_KEY": "the-key-of-the-admin",
+}
 
 
 @contextmanager

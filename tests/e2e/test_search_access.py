@@ -13,7 +13,7 @@ from shared.keys import REMEMBERED
 from tests.deployment import gemini
 from tests.servers import ROOT, flamehaven, function, until
 
-ADMIN = {"Authorization": "Bearer the-key"}
+ADMIN = {"Authorization": "Bearer the-key-of-the-admin"}
 
 
 class Place:
@@ -21,7 +21,11 @@ class Place:
 
     def __init__(self, stack: ExitStack, folder: Path) -> None:
         model = stack.enter_context(gemini(folder))
-        self.settings = {"GEMINI_BASE_URL": model.address, "GEMINI_API_KEY": "k", "FLAMEHAVEN_ADMIN_KEY": "the-key"}
+        self.settings = {
+            "GEMINI_BASE_URL": model.address,
+            "GEMINI_API_KEY": "k",
+            "FLAMEHAVEN_ADMIN_KEY": "the-key-of-the-admin",
+        }
         self.data = folder / "data"
         with flamehaven(self.data, **self.settings) as server:
             server.headers |= ADMIN

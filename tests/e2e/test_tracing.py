@@ -17,8 +17,12 @@ from tests.servers import flamehaven
 
 TRACE = "4bf92f3577b34da6a3ce929d0e0e4736"
 PARENT = "00f067aa0ba902b7"
-PRODUCTION = {"ENVIRONMENT": "production", "GEMINI_BASE_URL": "emulator:", "FLAMEHAVEN_ADMIN_KEY": "the-key"}
-AS_ADMIN = {"Authorization": "Bearer the-key"}
+PRODUCTION = {
+    "ENVIRONMENT": "production",
+    "GEMINI_BASE_URL": "emulator:",
+    "FLAMEHAVEN_ADMIN_KEY": "the-key-of-the-admin",
+}
+AS_ADMIN = {"Authorization": "Bearer the-key-of-the-admin"}
 
 
 @contextmanager
@@ -92,7 +96,7 @@ def test_a_search_and_an_upload_are_traced(tmp_path: Path) -> None:
     assert "gemini upload" in {span.name for span in spans if span.parent_span_id == reconciled.span_id}
     assert not [span for span in spans if "health" in span.name]
     text = str(spans)
-    for secret in ("secret", "noon", "the-key"):
+    for secret in ("secret", "noon", "the-key-of-the-admin"):
         assert secret not in text, "neither questions nor documents nor keys are for other machines"
 
 

@@ -23,9 +23,13 @@ UNIT = ROOT / "infra/systemd/flamehaven.service"
 
 @pytest.fixture(scope="module")
 def server(data: Path) -> Iterator[Server]:
-    settings = {"ENVIRONMENT": "production", "GEMINI_BASE_URL": "emulator:", "FLAMEHAVEN_ADMIN_KEY": "the-key"}
+    settings = {
+        "ENVIRONMENT": "production",
+        "GEMINI_BASE_URL": "emulator:",
+        "FLAMEHAVEN_ADMIN_KEY": "the-key-of-the-admin",
+    }
     with flamehaven(data, **settings) as client:
-        client.headers["Authorization"] = "Bearer the-key"
+        client.headers["Authorization"] = "Bearer the-key-of-the-admin"
         yield client
 
 
@@ -88,7 +92,8 @@ def test_nginx_refuses_uploads_that_are_none(server: Server, tmp_path: Path) -> 
             plain = socket.create_connection((client.base_url.host, client.base_url.port or 443), timeout=10)
             line = open_lines.enter_context(trusted.wrap_socket(plain, server_hostname="search.example.com"))
             line.sendall(
-                b"POST /api/upload/single HTTP/1.1\r\nHost: search.example.com\r\nAuthorization: Bearer the-key\r\n"
+                b"POST /api/upload/single HTTP/1.1\r\nHost: search.example.com\r\n"
+                b"Authorization: Bearer the-key-of-the-admin\r\n"
                 b"Content-Type: multipart/form-data; boundary=b\r\nContent-Length: %d\r\n\r\n" % content_length
             )
             line.settimeout(0.5)

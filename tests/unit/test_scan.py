@@ -18,6 +18,7 @@ import pytest
 from tests.servers import ROOT, free_port
 
 SECRET = "ghp_" + "k3Jx9QzT7mWv2LbR8nYc5HdF1sGp6UaE0iOq"
+OWN = "sk_admin_" + "3f9c2a7be1d04586" * 3
 PLANTED = f"github_token = '{SECRET}'\n"
 
 
@@ -37,7 +38,8 @@ def project(tmp_path: Path) -> Path:
     """A project of one commit that has our scans and their configuration."""
     (tmp_path / "scripts").mkdir()
     shutil.copy(ROOT / "scripts/scan.py", tmp_path / "scripts")
-    shutil.copy(ROOT / ".gitleaks.toml", tmp_path)
+    for config in (".gitleaks.toml", ".gitleaks.here.toml"):
+        shutil.copy(ROOT / config, tmp_path)
     (tmp_path / "requirements").mkdir()
     for name, package in (("dev", "leaky==1.0"), ("build", "sound==2.0")):
         (tmp_path / f"requirements/{name}.txt").write_text(f"{package} --hash=sha256:{'0' * 64}\n")
@@ -53,6 +55,21 @@ def test_this_project_holds_no_secret_in_any_commit_or_file() -> None:
         pytest.skip("NOT CHECKED: secrets in commits; this is no Git checkout")
     ran = scan(ROOT, "gitleaks")
     assert ran.returncode == 0, ran.stdout + ran.stderr
+
+
+@pytest.mark.parametrize("place", ["notes.md", "data/admin.key", "dist/notes.md"])
+def test_a_key_of_our_own_is_found_in_a_commit_wherever_it_is(project: Path, place: str) -> None:
+    (project / place).parent.mkdir(exist_ok=True)
+    (project / place).write_text(f"{OWN}\n")
+    before = scan(project, "gitleaks").returncode
+    assert before == (1 if place == "notes.md" else 0), "outside of Git a key counts only outside of data/ and dist/"
+    git(project, "add", "-f", place)
+    git(project, "commit", "-qm", "Leak")
+    (project / place).unlink()
+    ran = scan(project, "gitleaks")
+    assert ran.returncode == 1
+    assert place in ran.stdout
+    assert OWN not in ran.stdout
 
 
 def test_a_secret_is_found_in_a_file_and_in_a_commit_that_was_taken_back(project: Path) -> None:

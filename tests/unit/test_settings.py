@@ -143,9 +143,64 @@ def test_the_example_of_a_production_environment_holds_settings_that_are_taken(
         assert name.lower() in Settings.model_fields, name
         if value.startswith("/etc/secrets/"):
             value = str(tmp_path / value.rpartition("/")[2])
-            Path(value).write_text("secret")
+            Path(value).write_text("secret-of-sixteen-bytes")
         monkeypatch.setenv(name, value)
     found = load_settings()
-    assert found.key() == "secret"
+    assert found.key() == "secret-of-sixteen-bytes"
     for name in ("GEMINI_PROJECT", "DEFAULT_MODEL", "MAX_FILE_SIZE_MB", "LOG_LEVEL", "WORKERS"):
         assert f"#{name}={Settings.model_fields[name.lower()].default}" in lines
+
+
+@pytest.mark.parametrize(
+    "given", ["secrets/admin.key", "./admin.key", "~/admin.key", "pyproject.toml", "/nowhere/admin.key"]
+)
+def test_a_path_is_not_taken_for_the_admin_key(monkeypatch: pytest.MonkeyPatch, given: str) -> None:
+    monkeypatch.setenv("ENVIRONMENT", "development")
+    monkeypatch.setenv("FLAMEHAVEN_ADMIN_KEY", given)
+    with pytest.raises(ServiceError, match=r"FLAMEHAVEN_ADMIN_KEY.* takes a key, or the") as refused:
+        load_settings()
+    assert "pyproject" not in refused.value.message
+
+
+@pytest.mark.parametrize(
+    ("given", "accepted"), [("a", False), ("0123456789abcde", False), ("0123456789abcdef", True), ("FILE", False)]
+)
+def test_production_takes_no_short_admin_key(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, given: str, accepted: bool
+) -> None:
+    (tmp_path / "key").write_text("short\n")
+    monkeypatch.setenv("GEMINI_API_KEY", "k")
+    monkeypatch.setenv("FLAMEHAVEN_ADMIN_KEY", given.replace("FILE", str(tmp_path / "key")))
+    if accepted:
+        load_settings()
+        return
+    with pytest.raises(ServiceError, match="at least 16"):
+        load_settings()
+
+
+def test_a_random_key_in_base64_may_hold_a_slash(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("GEMINI_API_KEY", "k")
+    monkeypatch.setenv("FLAMEHAVEN_ADMIN_KEY", "q83v/" * 8)
+    load_settings()
+
+
+@pytest.mark.parametrize(
+    ("name", "address", "accepted"),
+    [
+        ("NOTIFY_URL", "http://hooks.example.com/x", False),
+        ("NOTIFY_URL", "http://127.0.0.1:9000/x", True),
+        ("NOTIFY_URL", "https://hooks.example.com/x", True),
+        ("GEMINI_BASE_URL", "http://gemini.example.com", False),
+        ("GEMINI_BASE_URL", "http://localhost:9000", True),
+    ],
+)
+def test_production_sends_keys_and_notices_over_https_only(
+    monkeypatch: pytest.MonkeyPatch, name: str, address: str, accepted: bool
+) -> None:
+    monkeypatch.setenv("GEMINI_API_KEY", "k")
+    monkeypatch.setenv(name, address)
+    if accepted:
+        load_settings()
+        return
+    with pytest.raises(ServiceError, match=name):
+        load_settings()
