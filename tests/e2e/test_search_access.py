@@ -61,6 +61,12 @@ def test_who_has_a_key_for_searching_asks_the_stores_that_it_is_for(place: Place
     found = place.client.post("/", json={"query": "x", "store": "hr"}, headers={"X-API-Key": place.ann["key"]})
     assert found.status_code == 200
     assert refusal(place.ask(place.ann["key"], store="it")) == (403, "PERMISSION_DENIED")
+    everywhere = place.ask(place.ann["key"]).json()
+    assert (everywhere["stores"], "26 weeks" in everywhere["answer"]) == (["hr"], True)
+    streamed = place.ask(place.ann["key"], q="How many years does a laptop last?", stream="true")
+    assert streamed.status_code == 200
+    assert '"stores":["hr"]' in streamed.text
+    assert "laptop.md" not in streamed.text
 
 
 @pytest.mark.parametrize("key", [None, "wrong", "sk_live_" + "0" * 48])

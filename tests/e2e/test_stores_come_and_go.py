@@ -47,4 +47,4 @@ def test_no_request_fails_while_stores_are_made_and_deleted(server: Server, read
     seen = Counter((answer.request.method, str(answer.url), answer.status_code) for answer in answers)
     assert not [each for each in seen if each[2] not in (200, 201, 404)]
     for path in READS[:4]:  # which do not name a store that comes and goes
-        assert seen["GET", str(server.base_url.join(path)), 200] == reads // len(READS)
+        assert seen["GET", str(server.base_url.join(path)), 200] >= reads // len(READS)
