@@ -78,9 +78,9 @@ async def _admit(runtime: Runtime, request: Request) -> None:
     known = await runtime.keys.caller(given) if given else None
     if known is None:
         raise not_known(given)
+    let_in(request, known)
     if not known.may(Scope.SEARCH):
         raise not_allowed(Scope.SEARCH)
-    let_in(request, known)
 
 
 async def _events(runtime: Runtime, prepared: Prepared) -> AsyncGenerator[tuple[str, str], None]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from contextlib import ExitStack
 from pathlib import Path
@@ -38,7 +39,8 @@ class Place:
             self.bob = server.post("/api/admin/keys", json={"name": "Bob", "scopes": ["upload"]}).json()
         own = {"DATA_DIR": str(self.data), "ENVIRONMENT": "production", "SEARCH_ACCESS": "key", **self.settings}
         del own["FLAMEHAVEN_ADMIN_KEY"]
-        self.client = stack.enter_context(function("search", "search", ROOT, folder / "search.log", **own))
+        self.log = folder / "search.log"
+        self.client = stack.enter_context(function("search", "search", ROOT, self.log, **own))
 
     def ask(self, key: str | None, **question: str) -> httpx2.Response:
         headers = {} if key is None else {"Authorization": f"Bearer {key}"}
@@ -79,6 +81,15 @@ def test_nobody_else_is_told_anything(place: Place, key: str | None) -> None:
 
 def test_a_key_for_something_else_does_not_search(place: Place) -> None:
     assert refusal(place.ask(place.bob["key"], store="hr")) == (403, "PERMISSION_DENIED")
+
+
+def test_the_log_names_the_key_of_an_answered_and_of_a_refused_request(place: Place) -> None:
+    for key, named in ((place.ann, f"key {place.ann['id']} (Ann)"), (place.bob, f"key {place.bob['id']} (Bob)")):
+        answer = place.ask(key["key"], store="hr")
+        lines = [json.loads(line) for line in place.log.read_text().splitlines() if line.startswith("{")]
+        (access,) = [line for line in lines if line["request_id"] == answer.headers["x-request-id"] and "path" in line]
+        assert (access["status"], access["caller"]) == (answer.status_code, named)
+        assert key["key"] not in place.log.read_text()
 
 
 @pytest.mark.slow
