@@ -39,8 +39,10 @@ def is_gone(holder: str) -> bool:
         return holder not in _holding
     machine, _, rest = process.partition("/")
     pid, _, started = rest.partition("/")
-    if machine != _machine() or not pid.isdecimal() or not _PROC.joinpath("self").exists():
+    if machine != _machine() or not pid.isdecimal():
         return False
+    if not _PROC.joinpath("self").exists():
+        return not _exists(int(pid))
     return _started(int(pid)) != started
 
 
@@ -60,6 +62,20 @@ def _machine() -> str:
     except OSError:
         boot = processes = "unknown"
     return f"{socket.gethostname()}-{boot}-{processes}"
+
+
+def _exists(pid: int) -> bool:
+    """Whether there is a process of this id (kill(2) with signal 0), for systems without /proc.
+
+    It may be another by now; its lease is then waited for.
+    """
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except OSError:  # another user's
+        return True
+    return True
 
 
 def _started(pid: int) -> str | None:

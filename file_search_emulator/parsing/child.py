@@ -21,7 +21,9 @@ from file_search_emulator.parsing.section import pieces
 
 _LONGEST = 1 << 18
 """Characters of one reply: the parent holds few of them at once, however long the file."""
-_LOOK_EVERY = 1  # second: how often to look whether the parent still lives
+_LOOK_EVERY = 0.5  # seconds: how often to look whether the parent still lives, and how much memory is in use
+_RSS_UNIT = 1 if sys.platform == "darwin" else 1024
+"""Bytes in one unit of `ru_maxrss` (getrusage(2) of each system)."""
 
 
 def main(memory_bytes: int, cpu_seconds: int, niceness: int) -> None:
@@ -31,8 +33,9 @@ def main(memory_bytes: int, cpu_seconds: int, niceness: int) -> None:
     signal.signal(
         signal.SIGTERM, signal.SIG_IGN
     )  # a stopping service must not fail the file being read: the parent ends us
-    threading.Thread(target=_die_with, args=(os.getppid(),), daemon=True).start()
-    _limit(resource.RLIMIT_AS, memory_bytes)
+    limited = _limit(resource.RLIMIT_AS, memory_bytes)
+    watched = None if limited else memory_bytes
+    threading.Thread(target=_watch, args=(os.getppid(), watched), daemon=True).start()
     _limit(resource.RLIMIT_CORE, 0)
     _limit(resource.RLIMIT_FSIZE, 0)
     for line in requests:
@@ -68,13 +71,22 @@ def _private_streams() -> tuple[TextIO, TextIO]:
     return requests, replies
 
 
-def _limit(kind: int, value: int) -> None:
+def _limit(kind: int, value: int) -> bool:
+    """Limit what this process may use; False where the system refuses, as macOS does for memory."""
     hard = resource.getrlimit(kind)[1]
-    resource.setrlimit(kind, (value if hard == resource.RLIM_INFINITY else min(value, hard), hard))
+    try:
+        resource.setrlimit(kind, (value if hard == resource.RLIM_INFINITY else min(value, hard), hard))
+    except (ValueError, OSError):
+        return False
+    return True
 
 
-def _die_with(parent: int) -> None:
+def _watch(parent: int, memory_bytes: int | None) -> None:
+    """End this process when its parent is gone, or when it has used more memory than it may (None: not looked at)."""
     while os.getppid() == parent:
+        used = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * _RSS_UNIT
+        if memory_bytes is not None and used > memory_bytes:
+            os.abort()  # as a library would that gets no more
         time.sleep(_LOOK_EVERY)
     os._exit(1)
 

@@ -283,3 +283,31 @@ def test_the_child_dies_with_a_parent_that_is_killed(tmp_path: Path, note: Path,
         finally:
             parent.kill()
     _until(lambda: _gone(child))
+
+
+@pytest.mark.parametrize(("memory", "ends_with"), [(1 << 20, -signal.SIGABRT), (1 << 30, 0)])
+def test_a_parser_whose_memory_the_system_does_not_limit_watches_it_itself(
+    note: Path, memory: int, ends_with: int
+) -> None:
+    program = (
+        "import resource, sys, time\n"
+        "real = resource.setrlimit\n"
+        "def on_a_mac(kind, limits):\n"
+        "    if kind == resource.RLIMIT_AS:\n"
+        "        raise ValueError('current limit exceeds maximum limit')\n"
+        "    real(kind, limits)\n"
+        "resource.setrlimit = on_a_mac\n"
+        "from file_search_emulator.parsing import child\n"
+        "child.main(int(sys.argv[1]), 30, 0)\n"
+    )
+    request = f'{{"path": "{note}", "mime_type": "{_TEXT}", "name": ""}}\n'.encode()
+    command = [sys.executable, "-c", program, str(memory)]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as child:
+        assert child.stdin
+        assert child.stdout
+        if ends_with == 0:
+            child.stdin.write(request)
+            child.stdin.flush()
+            assert b"Good news." in child.stdout.readline()
+            child.stdin.close()
+        assert child.wait(20) == ends_with
