@@ -82,7 +82,7 @@ class Door:
         """Who sent a request. Raises ServiceError (INVALID_API_KEY), DependencyFailure."""
         given = key_of(request)
         if given is None and self._parts.settings.environment == "development" and await self._is_open(request):
-            return replace(_anybody_at(request), label=THIS_MACHINE)
+            return replace(_anybody_at(request), on_this_machine=True, label=THIS_MACHINE)
         if given is not None:
             if self._is_admin(given):
                 return ADMIN

@@ -78,6 +78,7 @@ class Accepted(_Answer):
 
     status: str
     reason: Reason | None
+    trouble: str | None = None
 
 
 class Document(_Answer):
@@ -104,6 +105,7 @@ class Store(_Answer):
     pending: int
     failed: int
     size_bytes: int
+    problems: list[str] = []
 
 
 class StoreList(_Answer):
@@ -149,6 +151,8 @@ class Client:
     def __init__(self, http: httpx2.AsyncClient, idle: Callable[[], Awaitable[None]] | None = None) -> None:
         self._http = http
         self._idle = idle
+        self.on_wait: Callable[[str], None] = lambda reason: None
+        """Called with a sentence whenever a request waits because a limit of the server refused it."""
 
     async def finish(self) -> None:
         """Wait until the work is done that requests set off in this process; a server does its work by itself."""
@@ -283,6 +287,7 @@ class Client:
             too_soon = failure.code == "RATE_LIMIT_EXCEEDED" and wait.isdecimal()
             if not too_soon or time.monotonic() + int(wait) > patience:
                 raise failure
+            self.on_wait(f"Waiting {wait} s: the server's limit is {failure.details.get('limit', 'reached')}.")
             await asyncio.sleep(int(wait))
             if file:
                 file.seek(0)

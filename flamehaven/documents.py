@@ -17,11 +17,13 @@ from flamehaven.intake import (
     accepted,
     applied,
     document_url,
+    held_up,
     keep,
     keep_metadata,
     seconds_to_wait,
 )
 from flamehaven.pump import Pump
+from functions.health.readiness import indexing_trouble
 from functions.ingest.worker import renew
 from shared.access import caller, check_store
 from shared.bodies import body, declared_length
@@ -139,7 +141,9 @@ async def delete_document(request: Request) -> Response:
     await delete_object(parts, info.name)
     log_change(request, "document deleted", info.name)
     await request.app.state.pump.add(info.name, request_id.get(), caller.get().id)
-    return _changed(info.name, "deleted", "The document is deleted, and will be gone from the answers in a moment.")
+    trouble = await indexing_trouble(parts)
+    message = "The document is deleted, and will be gone from the answers in a moment."
+    return _changed(info.name, "deleted", f"The document is deleted. {held_up(trouble)}" if trouble else message)
 
 
 @endpoint
@@ -150,7 +154,11 @@ async def retry_document(request: Request) -> Response:
     await renew(parts, info.name)
     log_change(request, "document retried", info.name)
     await request.app.state.pump.add(info.name, request_id.get(), caller.get().id)
-    return _changed(info.name, "pending", "The document is being indexed anew.")
+    trouble = await indexing_trouble(parts)
+    message = "The document is being indexed anew."
+    return _changed(
+        info.name, "pending", f"The document will be indexed anew. {held_up(trouble)}" if trouble else message
+    )
 
 
 async def delete_object(parts: Runtime, name: str) -> None:
@@ -235,7 +243,9 @@ def _name(request: Request) -> str:
     try:
         unquote(request.scope["raw_path"].decode("ascii"), errors="strict")
     except UnicodeDecodeError:
-        raise ServiceError("INVALID_FILENAME", "The name in the path is not valid UTF-8.") from None
+        raise ServiceError(
+            "INVALID_FILENAME", "The name in the path is not UTF-8. Encode it so, and escape it: ü is %C3%BC."
+        ) from None
     name = str(request.path_params["object"])
     check_store(store_of(name))
     return name
@@ -247,7 +257,8 @@ async def _existing(parts: Runtime, request: Request) -> ObjectInfo:
     problem = not_a_document(name) or ("" if is_document(name) else name_problem(name))
     info = None if problem else await parts.documents.stat(await parts.documents.find(name))
     if info is None:
-        raise ServiceError("FILE_NOT_FOUND", f"There is no document {name!r} in the bucket. {problem}".rstrip())
+        why = problem or "/api/documents lists those there are."
+        raise ServiceError("FILE_NOT_FOUND", f"There is no document {name!r} in the bucket. {why}")
     return info
 
 

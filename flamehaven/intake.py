@@ -12,6 +12,7 @@ from pydantic import BaseModel, Field
 from starlette.requests import Request
 
 from flamehaven.pump import Pump
+from functions.health.readiness import indexing_trouble
 from functions.ingest.acceptance import GEMINI_MAX_BYTES, refusal
 from shared import metrics
 from shared.access import caller, check_store
@@ -33,6 +34,7 @@ class Accepted(BaseModel):
 
     status: str = Field(description="`accepted`, or after a wait `indexed` or `failed`.")
     reason: Reason | None = Field(description="Why it could not be indexed; null unless `status` is `failed`.")
+    trouble: str | None = Field(description="Why no document can be indexed now; null where they can, or it is done.")
     object: str = Field(description="The document's name in the bucket.")
     store: str
     filename: str
@@ -115,6 +117,12 @@ async def accepted(parts: Runtime, info: ObjectInfo, *, wait: int | None) -> Acc
     """What to tell the sender of an object that was kept, after at most `wait` seconds."""
     status, reason = await _settled(parts, info, wait) if wait else (Status.PENDING, None)
     what = "file" if info.name == described_by(info.name) else "metadata"
+    trouble = await indexing_trouble(parts) if status is Status.PENDING else None
+    kept = (
+        f"The {what} is kept. {held_up(trouble)}"
+        if trouble
+        else f"The {what} is kept, and will be searchable in a moment."
+    )
     messages = {Status.INDEXED: "The document is searchable.", Status.FAILED: reason.message if reason else ""}
     return Accepted(
         status="accepted" if status is Status.PENDING else status,
@@ -125,9 +133,15 @@ async def accepted(parts: Runtime, info: ObjectInfo, *, wait: int | None) -> Acc
         size=info.size,
         size_mb=round(info.size / (1 << 20), 3),
         status_url=document_url(described_by(info.name)),
-        message=messages.get(status, f"The {what} is kept, and will be searchable in a moment."),
+        trouble=trouble,
+        message=messages.get(status, kept),
         request_id=request_id.get() or "",
     )
+
+
+def held_up(trouble: str) -> str:
+    """What to say of a change that was taken and cannot show in the answers yet."""
+    return f"The index cannot be changed at the moment: {trouble}"
 
 
 def document_url(name: str) -> str:

@@ -38,6 +38,21 @@ class Kind(Enum):
 
 
 @dataclass(frozen=True, slots=True)
+class _Limit:
+    setting: str
+    what: str
+
+
+LIMITS = {
+    Kind.SEARCH: _Limit("search_rate_limit", "searches"),
+    Kind.UPLOAD: _Limit("upload_rate_limit", "uploads"),
+    Kind.UPLOADS: _Limit("upload_multi_rate_limit", "uploads of several files"),
+    Kind.OTHER: _Limit("api_rate_limit", "requests"),
+}
+"""The setting that limits each kind, and what it is called."""
+
+
+@dataclass(frozen=True, slots=True)
 class _Counters:
     requests: MovingWindowRateLimiter
     tokens: FixedWindowRateLimiter
@@ -47,7 +62,9 @@ class Limits:
     """The limits of a server."""
 
     def __init__(self, settings: Settings, link: RedisLink | None, deployment: str) -> None:
-        self._rates = {kind: parse(rate) if rate else None for kind, rate in _rates(settings).items()}
+        rates = {kind: str(getattr(settings, limit.setting)) for kind, limit in LIMITS.items()}
+        self._rates = {kind: parse(rate) if rate else None for kind, rate in rates.items()}
+        self._set = {kind for kind, limit in LIMITS.items() if limit.setting in settings.model_fields_set}
         self._budget = settings.daily_token_budget
         self._link = link
         self._local = _counters(MemoryStorage())
@@ -55,18 +72,20 @@ class Limits:
 
     async def take(self, kind: Kind, caller: Caller) -> dict[str, str]:
         """Count a request, and say in headers how many may follow. Raises ServiceError (RATE_LIMIT_EXCEEDED)."""
+        if caller.on_this_machine and kind not in self._set:
+            return {}
         own = caller.requests_per_minute
         rate = RateLimitItemPerMinute(own) if own else self._rates[kind]
         if rate is None:
             return {}
         allowed, left = await self._counted(lambda counters: _hit(counters.requests, rate, kind.name, caller.id))
-        return _told(rate, left, allowed=allowed)
+        return _told(kind, rate, left, allowed=allowed, own=bool(own))
 
     async def check(self, kind: Kind, caller: Caller) -> None:
         """Raise ServiceError (RATE_LIMIT_EXCEEDED) where no request is left, without counting one."""
         if rate := self._rates[kind]:
             left = await self._counted(lambda counters: counters.requests.get_window_stats(rate, kind.name, caller.id))
-            _told(rate, left, allowed=left.remaining > 0)
+            _told(kind, rate, left, allowed=left.remaining > 0)
 
     def budget(self, caller: Caller) -> TokenBudget | None:
         """The Gemini tokens that the caller may use up in a day; None where they may use any number."""
@@ -96,7 +115,8 @@ class TokenBudget:
             wait = max(1, _seconds(left))
             raise ServiceError(
                 "BUDGET_EXCEEDED",
-                f"The {self._tokens.amount:,} Gemini tokens of 24 hours are used up. More are there in {wait} s.",
+                f"The {self._tokens.amount:,} Gemini tokens of 24 hours are used up. Ask again in {wait} s; "
+                "DAILY_TOKEN_BUDGET raises the limit, or `--daily-tokens` that of a new key.",
                 headers={"Retry-After": str(wait)},
             )
 
@@ -108,15 +128,6 @@ class TokenBudget:
 def open_limits(parts: Runtime) -> Limits:
     """The limits of a server that works with these parts."""
     return Limits(parts.settings, parts.redis, parts.deployment)
-
-
-def _rates(settings: Settings) -> dict[Kind, str]:
-    return {
-        Kind.SEARCH: settings.search_rate_limit,
-        Kind.UPLOAD: settings.upload_rate_limit,
-        Kind.UPLOADS: settings.upload_multi_rate_limit,
-        Kind.OTHER: settings.api_rate_limit,
-    }
 
 
 def _counters(storage: Storage) -> _Counters:
@@ -134,7 +145,7 @@ def _in_redis(link: RedisLink, settings: Settings, deployment: str) -> RedisStor
     )
 
 
-def _told(rate: RateLimitItem, left: WindowStats, *, allowed: bool) -> dict[str, str]:
+def _told(kind: Kind, rate: RateLimitItem, left: WindowStats, *, allowed: bool, own: bool = False) -> dict[str, str]:
     """What to say in headers of what is left. Raises ServiceError (RATE_LIMIT_EXCEEDED) unless it is allowed."""
     headers = {
         "RateLimit-Limit": str(rate.amount),
@@ -144,9 +155,12 @@ def _told(rate: RateLimitItem, left: WindowStats, *, allowed: bool) -> dict[str,
     if allowed:
         return headers
     wait = max(1, _seconds(left))
+    limit, setting = f"{rate.amount} {LIMITS[kind].what} per {_span(rate)}", LIMITS[kind].setting.upper()
+    raised = "an admin can make a key with another `--rate`" if own else f"{setting} raises the limit"
     raise ServiceError(
         "RATE_LIMIT_EXCEEDED",
-        f"The limit is {rate.amount} per {_span(rate)}. Ask again in {wait} s.",
+        f"The limit {'of this key ' if own else ''}is {limit}. Ask again in {wait} s; {raised}.",
+        details={"limit": limit} if own else {"limit": limit, "setting": setting},
         headers={**headers, "Retry-After": str(wait)},
     )
 

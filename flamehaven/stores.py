@@ -14,6 +14,7 @@ from flamehaven.documents import delete_object
 from functions.ingest.worker import renew
 from shared.access import caller, check_store
 from shared.buckets import ObjectInfo
+from shared.buckets.directory import DirectoryBucket
 from shared.buckets.documents import documents_of
 from shared.changes import log_change
 from shared.errors import ServiceError
@@ -38,6 +39,9 @@ class StoreSummary(BaseModel):
     pending: int = 0
     failed: int = 0
     size_bytes: int = 0
+    problems: list[str] = Field(
+        default_factory=list, description="Folders that the server may not enter: documents in them are not counted."
+    )
 
 
 class StoreList(BaseModel):
@@ -93,6 +97,11 @@ async def list_stores(request: Request) -> Response:
     async for info in documents_of(parts.documents):
         if sees(store_of(info.name)):
             await _count(stores.setdefault(store_of(info.name), StoreSummary(resource=None)), info, record_of)
+    for folder in await parts.documents.closed_folders() if isinstance(parts.documents, DirectoryBucket) else ():
+        store = folder.partition("/")[0]
+        if sees(store):
+            problem = f"The server may not enter the folder {folder!r}: give it the right to."
+            stores.setdefault(store, StoreSummary(resource=None)).problems.append(problem)
     answer = StoreList(count=len(stores), stores=dict(sorted(stores.items())), request_id=request_id.get() or "")
     return JSONResponse(answer.model_dump())
 

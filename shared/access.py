@@ -39,6 +39,8 @@ class Caller:
     requests_per_minute: int | None = None
     """Its own limit, in place of those of the settings."""
     daily_tokens: int | None = None
+    on_this_machine: bool = False
+    """Whether it was let in without a key because nothing is public yet; limits hold then only where they are set."""
     label: str = ""
     """The name in the log, such as `key 1f0c5b7a9d3e (Ann's laptop)`; empty for a caller that nobody has identified."""
 
@@ -115,7 +117,10 @@ def answer_for(request: Request) -> None:
 def check_store(store: str) -> None:
     """Raise ServiceError (PERMISSION_DENIED) where the caller has no business in a store, whether it exists or not."""
     if not caller.get().sees(store):
-        raise ServiceError("PERMISSION_DENIED", f"Store {store!r} is not among those that you may use.")
+        raise ServiceError(
+            "PERMISSION_DENIED",
+            f"Store {store!r} is not one that you may use. /api/stores lists yours; an admin makes keys for others.",
+        )
 
 
 def key_of(request: Request) -> str | None:
@@ -145,6 +150,7 @@ def not_allowed(*scopes: Scope, headers: Mapping[str, str] | None = None) -> Ser
     """The refusal of a request whose key has none of the scopes that it takes."""
     return ServiceError(
         "PERMISSION_DENIED",
-        f"This key is not for this: it takes the scope {' or '.join(scopes)}.",
+        f"This key lacks the scope {' or '.join(scopes)}. Send one that has it; an admin makes it with "
+        "`flamehaven keys create --scope`.",
         headers={"WWW-Authenticate": 'Bearer error="insufficient_scope"', **(headers or {})},
     )

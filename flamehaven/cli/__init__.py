@@ -18,7 +18,7 @@ from shared.logs import product_version
 
 app = typer.Typer(
     no_args_is_help=True,
-    add_completion=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
     rich_markup_mode=None,
     pretty_exceptions_enable=False,
     help="Flamehaven FileSearch. Commands work on this machine, or with --url on a server.",

@@ -36,6 +36,8 @@ class ListByDefault(TyperGroup):
     """A group of commands of which `list` is meant where none is named."""
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        if ctx.resilient_parsing:  # a shell asks what can follow: every command of the group
+            return super().parse_args(ctx, args)
         named = args and (not args[0].startswith("-") or args[0] in ctx.help_option_names)
         return super().parse_args(ctx, args if named else ["list", *args])
 
@@ -66,6 +68,7 @@ def with_client(url: str, key: str, work: Callable[[Client], Awaitable[T]], *, m
 
     async def run() -> T:
         async with connect(url, key, makes=makes) as client:
+            client.on_wait = complain
             return await work(client)
 
     return asyncio.run(run())

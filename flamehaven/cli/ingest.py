@@ -223,13 +223,14 @@ async def _send_all(client: Client, files: list[File], timeout: int) -> None:
     for file in sorted(wanted, key=lambda file: not file.describes):
         documents.setdefault(described_by(file.object), []).append(file)
     remaining = iter(sorted(documents.items()))
-    with _progress(len(wanted)) as advance:
+    with _progress(len(wanted)) as progress:
+        client.on_wait = progress.explain
 
         async def send() -> None:
             for _, parts in remaining:
                 for file in parts:
                     await _send(client, file, timeout, settle=file is parts[-1])
-                    advance()
+                    progress.advance()
 
         async with asyncio.TaskGroup() as group:
             for _ in range(PARALLEL):
@@ -247,6 +248,8 @@ async def _send(client: Client, file: File, timeout: int, *, settle: bool) -> No
         kept = await client.put(file.object, file.path, wait=min(timeout, LONGEST_WAIT))
         status, reason = kept.status, kept.reason
         if status == "accepted" and settle:
+            if kept.trouble:
+                client.on_wait(f"Waiting: {kept.trouble}")
             status, reason = await _settled(client, file, deadline)
     except RequestFailed as error:
         file.end("failed", error.code, str(error), error.request_id)
@@ -277,19 +280,42 @@ async def _settled(client: Client, file: File, deadline: float) -> tuple[str, Re
         delay = min(delay * 1.5, LONGEST_DELAY)
 
 
+@dataclass(frozen=True, slots=True)
+class _Bar:
+    """What is told while files are sent: that one is done, and why there is a wait."""
+
+    advance: Callable[[], None]
+    explain: Callable[[str], None]
+
+
 @contextmanager
-def _progress(total: int) -> Iterator[Callable[[], None]]:
-    """A function to call for each file that is done: it moves a bar on standard error, where that is a terminal."""
+def _progress(total: int) -> Iterator[_Bar]:
+    """A bar on standard error; where that is no terminal, a line for each reason to wait, once."""
     if not sys.stderr.isatty():
-        yield lambda: None
+        yield _Bar(advance=lambda: None, explain=_once(complain))
         return
     from rich.console import Console
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
-    columns = (TextColumn("Indexing"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
     with Progress(*columns, console=Console(stderr=True), transient=True) as progress:
-        task = progress.add_task("", total=total)
-        yield lambda: progress.advance(task)
+        task = progress.add_task("Indexing", total=total)
+        yield _Bar(
+            advance=lambda: progress.update(task, advance=1, description="Indexing"),
+            explain=lambda reason: progress.update(task, description=reason),
+        )
+
+
+def _once(tell: Callable[[str], None]) -> Callable[[str], None]:
+    """Tells a text once, whatever numbers of seconds are in it."""
+    told: set[str] = set()
+
+    def tell_once(text: str) -> None:
+        if (reason := text.partition(": ")[2]) not in told:
+            told.add(reason)
+            tell(text)
+
+    return tell_once
 
 
 def _report(found: Found, *, dry_run: bool) -> None:

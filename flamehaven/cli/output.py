@@ -35,6 +35,18 @@ def say(text: str, *, indent: int = 0, style: str = "") -> None:
         print("\n".join(" " * indent + line for line in text.split("\n")), flush=True)
 
 
+def say_marked(before: str, marked: str, after: str, *, indent: int = 0) -> None:
+    """Print a text of which a part is marked: bold on a terminal, between ** else."""
+    if on_terminal():
+        from rich.padding import Padding
+        from rich.text import Text
+
+        text = Text.assemble(printable(before), (printable(marked), "bold"), printable(after))
+        console().print(Padding(text, (0, 0, 0, indent), expand=False))
+    else:
+        say(f"{before}**{marked}**{after}" if marked else before + after, indent=indent)
+
+
 def printable(text: str) -> str:
     """A text without what a terminal would obey."""
     return text.translate(_OF_TEXT)

@@ -8,7 +8,8 @@ from urllib.parse import unquote
 import typer
 
 from flamehaven.cli.command import AsJson, Key, Url, command, with_client
-from flamehaven.cli.output import console, on_terminal, print_json, printable, say
+from flamehaven.cli.excerpt import excerpt
+from flamehaven.cli.output import console, on_terminal, print_json, printable, say, say_marked
 
 if TYPE_CHECKING:
     from rich.console import Console, RenderableType
@@ -16,8 +17,6 @@ if TYPE_CHECKING:
     from flamehaven.client import Client
     from functions.search.models import Retracted, SearchAnswer, Source
 
-EXCERPT = 300
-"""How many characters of a source's passage are shown."""
 DOCUMENTS = "/api/documents/"
 
 
@@ -74,9 +73,15 @@ def _show(answer: SearchAnswer) -> None:
     say(cited(answer))
     for number, source in enumerate(answer.sources, 1):
         say(f"\n[{number}] {_place(source)}", style="bold")
-        say(_excerpt(source.excerpt), indent=4)
+        say_marked(*excerpt(source.excerpt, _cited_from(answer, number - 1)), indent=4)
     if not answer.grounded:
         say(f"Stores searched: {', '.join(answer.stores)}")
+
+
+def _cited_from(answer: SearchAnswer, source: int) -> str:
+    """The parts of the answer that rest on a source; all of it where none names one."""
+    parts = [answer.answer[each.start : each.end] for each in answer.citations if source in each.sources]
+    return " ".join(parts) or answer.answer
 
 
 def cited(answer: SearchAnswer) -> str:
@@ -94,8 +99,3 @@ def _place(source: Source) -> str:
     parts = [f"store {source.store}"] if source.store else []
     parts += [f"page {source.page}"] if source.page else []
     return f"{name} ({', '.join(parts)})" if parts else name
-
-
-def _excerpt(passage: str) -> str:
-    text = " ".join(passage.split())
-    return text if len(text) <= EXCERPT else f"{text[:EXCERPT]}…"

@@ -31,6 +31,9 @@ def list_stores(url: Url = "", key: Key = "", as_json: AsJson = False) -> None:
         for name, store in sorted(found.stores.items())
     ]
     table(("store", "documents", "indexed", "pending", "failed", "bytes"), rows)
+    for store in found.stores.values():
+        for problem in store.problems:
+            complain(problem)
 
 
 @app.command()

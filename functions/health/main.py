@@ -24,4 +24,4 @@ async def health(request: Request) -> Response:
     found = await readiness()
     if not caller.get().may() or caller.get().stores is not None:
         found = found.without_details()
-    return JSONResponse(found.model_dump(mode="json"), status_code=200 if found.status == "healthy" else 503)
+    return JSONResponse(found.model_dump(mode="json"), status_code=503 if found.status == "unhealthy" else 200)

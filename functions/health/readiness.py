@@ -10,6 +10,7 @@ from typing import Literal
 
 from pydantic import BaseModel, Field
 
+from shared.buckets.directory import DirectoryBucket
 from shared.errors import ServiceError
 from shared.failures import DependencyFailure
 from shared.logs import product_version
@@ -20,6 +21,8 @@ GEMINI_CHECKED_FOR = 30.0
 """Seconds for which one look at Gemini stands: probes come often, and each look is a call to Google."""
 GEMINI_STANDS_AT_MOST = 90.0
 """Seconds for which one that went well stands while the next is under way, which no probe waits for."""
+TROUBLE_STANDS = 5.0
+"""Seconds for which a look that went wrong is told to those who upload; probes look again each time."""
 
 FAILS = "It fails. The log says why, and so does this address to an admin's key."
 
@@ -31,14 +34,18 @@ _looking: set[asyncio.Task[str]] = set()
 class Health(BaseModel):
     """What each part says: `ok`, or what is wrong with it in a sentence."""
 
-    status: Literal["healthy", "unhealthy"]
+    status: Literal["healthy", "degraded", "unhealthy"] = Field(
+        description="`degraded` where everything works but what `warnings` names; `unhealthy` is answered with 503."
+    )
     version: str
     uptime_seconds: float
     timestamp: datetime
     checks: dict[str, str] = Field(
         description="`configuration`, `documents`, `state` and `gemini`; `ingest` and `events` while work has stopped."
     )
-    warnings: dict[str, str] = Field(description="What works less well meanwhile, and why: `redis`, `index`.")
+    warnings: dict[str, str] = Field(
+        description="What works less well meanwhile, and why: `redis`, `index`, `folders`."
+    )
 
     def without_details(self) -> Health:
         """The same without addresses, paths and names, for everybody."""
@@ -66,14 +73,27 @@ async def readiness() -> Health:
             warnings["redis"] = problem
         if notice := await asyncio.to_thread(parts.index_notice):
             warnings["index"] = notice
+        if isinstance(parts.documents, DirectoryBucket) and (closed := await parts.documents.closed_folders()):
+            warnings["folders"] = f"The server may not enter {', '.join(closed)}: give it the right to."
+    working = set(checks.values()) == {"ok"}
     return Health(
-        status="healthy" if set(checks.values()) == {"ok"} else "unhealthy",
+        status=("degraded" if warnings else "healthy") if working else "unhealthy",
         version=product_version(),
         uptime_seconds=round(time.monotonic() - _started, 1),
         timestamp=datetime.now(UTC),
         checks=checks,
         warnings=warnings,
     )
+
+
+async def indexing_trouble(parts: Runtime) -> str | None:
+    """Why no document can be indexed at the moment, as the health check sees it; None where they can."""
+    if "ingest" in parts.trouble:
+        return parts.trouble["ingest"]
+    at, result = _gemini_checked
+    if result == "ok" or time.monotonic() - at > TROUBLE_STANDS:
+        result = await _gemini(parts)
+    return None if result == "ok" else result
 
 
 async def _tried(check: Callable[[], Awaitable[object]]) -> str:

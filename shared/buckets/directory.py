@@ -60,6 +60,8 @@ class DirectoryBucket:
     def __init__(self, root: Path) -> None:
         self.root = root
         self._changes = Changes()
+        self._closed: set[str] = set()
+        """Folders that could not be entered when they were listed."""
 
     async def make(self) -> None:
         """Make the folder where it is missing. Nothing else does: a missing folder may be one that is not mounted."""
@@ -138,6 +140,10 @@ class DirectoryBucket:
     def locate(self, bucket: str, key: str) -> str | None:
         """The key: a folder has no name that events could give, and is the only bucket that they can mean."""
         return key
+
+    async def closed_folders(self) -> list[str]:
+        """The folders that this process may not enter: those of stores as they are now, deeper ones as last listed."""
+        return await asyncio.to_thread(self._closed_now)
 
     async def aclose(self) -> None:
         """Nothing is kept open."""
@@ -304,8 +310,15 @@ class DirectoryBucket:
         except (PermissionError, Transient) as error:
             if isinstance(error, Transient) and not isinstance(error.__cause__, PermissionError):
                 raise
+            self._closed.add(folder)
             _warn_once("The folder %a was passed over: %s", folder, "this server may not read it")
             return {}
+
+    def _closed_now(self) -> list[str]:
+        found = {name.rstrip("/") for name in list(self._closed)}
+        with contextlib.suppress(OSError), os.scandir(self.root) as entries:
+            found |= {entry.name for entry in entries if entry.is_dir(follow_symlinks=False) and entry.name[0] != "."}
+        return sorted(name for name in found if not os.access(self.root / name, os.R_OK | os.X_OK))
 
     def _listed(self, name: str, entry: os.DirEntry[str], *, described: bool) -> list[ObjectInfo]:
         """The object, unless it has gone in the meantime."""

@@ -26,7 +26,7 @@ from urllib.parse import quote
 
 import pytest
 
-from tests.servers import INHERITED, ROOT, Server, free_port, until
+from tests.servers import FLAMEHAVEN, INHERITED, ROOT, Server, free_port, until
 
 COMMAND = [sys.executable, "-m", "flamehaven.cli"]
 REQUEST = r"request [0-9a-f-]{36}"
@@ -214,7 +214,8 @@ def test_a_document_is_shown_indexed_anew_and_deleted(there: Shell, server: Serv
     assert "deleted" in there.ok("documents", "delete", name)
     done = there.run("documents", "show", name, "--json")
     assert (done.returncode, done.stdout) == (1, "")
-    pattern = rf"flamehaven: There is no document '{re.escape(name)}' in the bucket. \(FILE_NOT_FOUND, {REQUEST}\)\n"
+    missing = rf"There is no document '{re.escape(name)}' in the bucket; \S+ lists those there are\."
+    pattern = rf"flamehaven: {missing} \(FILE_NOT_FOUND, {REQUEST}\)\n"
     assert re.fullmatch(pattern, done.stderr)
 
 
@@ -485,3 +486,21 @@ class Terminal:
                 lines[row] = lines[row][:column].ljust(column) + character + lines[row][column + 1 :]
                 column += 1
         return "\n".join(line.rstrip() for line in lines).strip("\n")
+
+
+@pytest.mark.parametrize("words", [[], ["ingest"], ["documents"], ["stores", "delete"], ["keys", "create"], ["serve"]])
+def test_every_command_explains_itself_at_dash_h(words: list[str]) -> None:
+    shown = [
+        subprocess.run([*FLAMEHAVEN, *words, option], capture_output=True, text=True, check=False)
+        for option in ("-h", "--help")
+    ]
+    assert [each.returncode for each in shown] == [0, 0]
+    assert shown[0].stdout == shown[1].stdout != ""
+
+
+@pytest.mark.parametrize(("typed", "meant"), [("se", {"search", "serve"}), ("stores de", {"delete"})])
+def test_a_shell_completes_commands(typed: str, meant: set[str]) -> None:
+    completing = {"_FLAMEHAVEN_COMPLETE": "complete_bash", "COMP_WORDS": f"flamehaven {typed}"}
+    environment = {**os.environ, **completing, "COMP_CWORD": str(len(typed.split()))}
+    done = subprocess.run(FLAMEHAVEN, env=environment, capture_output=True, text=True, check=False)
+    assert set(done.stdout.split()) == meant
