@@ -7,6 +7,7 @@ import contextlib
 import logging
 from collections.abc import AsyncIterator, Coroutine
 from contextlib import asynccontextmanager
+from enum import Enum
 from functools import partial
 from typing import Any
 
@@ -80,6 +81,7 @@ def create_app(*, watch: bool = True) -> FastAPI:
         title="Flamehaven FileSearch",
         version=product_version(),
         lifespan=lifespan,
+        openapi_tags=[{"name": name, "description": text} for name, text in openapi.TAGS.items()],
         docs_url=None,
         redoc_url=None,
         telemetry=requests_traced(),
@@ -121,11 +123,12 @@ def _add_routes(app: FastAPI) -> None:
             response_class=answer,
             response_model=None,
             operation_id=name,
+            tags=[openapi.tag_of(path)],
             openapi_extra=extra,
         )
 
     search_, upload, manage, admin = ((scope,) for scope in Scope)
-    answer = openapi.gives_search(errors=(400, 404, 409, 422, 502, 503, 504))
+    answer = openapi.gives_search(errors=(400, 404, 409, 415, 422, 502, 503, 504))
     add(
         "/api/search",
         "GET",
@@ -137,8 +140,8 @@ def _add_routes(app: FastAPI) -> None:
     )
     add("/api/search", "POST", search, openapi.takes_json(SearchRequest), answer, scopes=search_, kind=Kind.SEARCH)
 
-    kept = openapi.gives_accepted(Accepted, errors=(400, 413, 422, 503))
-    several = openapi.gives_accepted(uploads.AcceptedFiles, errors=(400, 413, 422, 503))
+    kept = openapi.gives_accepted(Accepted, errors=(400, 413, 415, 422, 503))
+    several = openapi.gives_accepted(uploads.AcceptedFiles, errors=(400, 413, 415, 422, 503))
     form, forms = openapi.takes_form("file"), openapi.takes_form("files", several=True)
     add("/api/upload/single", "POST", uploads.upload_single, form, kept, scopes=upload, kind=Kind.UPLOAD)
     add("/api/upload/multiple", "POST", uploads.upload_multiple, forms, several, scopes=upload, kind=Kind.UPLOADS)
@@ -155,7 +158,7 @@ def _add_routes(app: FastAPI) -> None:
 
     store, named = "/api/stores/{store}", takes_path("store")
     add("/api/stores", "GET", stores.list_stores, gives(stores.StoreList, errors=(503,)), scopes=READERS)
-    made = gives(stores.StoreMade, 201, also=200, errors=(400, 422, 503))
+    made = gives(stores.StoreMade, 201, also=200, errors=(400, 415, 422, 503))
     add("/api/stores", "POST", stores.make_store, openapi.takes_json(stores.StoreRequest), made, scopes=manage)
     emptied = gives(stores.StoreChange, errors=(400, 404, 409, 422, 503))
     add(store, "DELETE", stores.delete_store, named, takes_query(stores.StoreDeletion), emptied, scopes=manage)
@@ -167,7 +170,7 @@ def _add_routes(app: FastAPI) -> None:
 
     key, named = "/api/admin/keys/{id}", takes_path("id")
     add("/api/admin/keys", "GET", keys.list_keys, gives(keys.KeyList, errors=(503,)), scopes=admin)
-    made = gives(keys.NewKey, 201, errors=(422, 503))
+    made = gives(keys.NewKey, 201, errors=(400, 415, 422, 503))
     add("/api/admin/keys", "POST", keys.create_key, openapi.takes_json(keys.KeyRequest), made, scopes=admin)
     add(key, "DELETE", keys.revoke_key, named, gives(keys.Key, errors=(404, 503)), scopes=admin)
 
@@ -175,8 +178,9 @@ def _add_routes(app: FastAPI) -> None:
     add("/metrics", "GET", monitoring.summary, gives(monitoring.Summary, errors=refused))
     add("/prometheus", "GET", monitoring.prometheus, openapi.gives_text(errors=refused), answer=PlainTextResponse)
     add("/health", "GET", described_to_admins(health), gives(Health, also=503))
-    app.add_api_route("/health/live", health, methods=["GET"], response_model=None, operation_id="liveness")
-    app.add_api_route("/", _about, methods=["GET"], response_model=None, operation_id="about")
+    for path, handler, name in (("/health/live", health, "liveness"), ("/", _about, "about")):
+        tags: list[str | Enum] = [openapi.tag_of(path)]
+        app.add_api_route(path, handler, methods=["GET"], response_model=None, operation_id=name, tags=tags)
 
 
 def _add_heads(app: FastAPI) -> None:

@@ -117,7 +117,9 @@ async def _check(request: Request, parts: Runtime) -> None:
     who = await recognised(request, Kind.OTHER)
     let_in(request, who)
     if not who.may() or who.stores is not None:
-        raise ServiceError("PERMISSION_DENIED", "Metrics are for admins, and for INTERNAL_NETWORKS.")
+        raise ServiceError(
+            "PERMISSION_DENIED", "Metrics are for admins, and for INTERNAL_NETWORKS. Send the admin key."
+        )
 
 
 def _is_meant(request: Request) -> bool:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Any
 
-from pydantic import BaseModel, Field
+from pydantic import BaseModel, ConfigDict, Field
 from pydantic.json_schema import models_json_schema
 
 from flamehaven.documents import Document, DocumentChange, DocumentPage
@@ -28,6 +28,31 @@ class ErrorBody(BaseModel):
     request_id: str
     timestamp: datetime
     details: dict[str, Any] | None = None
+
+    model_config = ConfigDict(
+        json_schema_extra={
+            "examples": [
+                {
+                    "error": "FILE_NOT_FOUND",
+                    "message": "There is no document 'hr/x.md' in the bucket; /api/documents lists those there are.",
+                    "status_code": 404,
+                    "request_id": "5b0c7a52-2f0e-4c7e-9d55-6a3f1c1b7d10",
+                    "timestamp": "2026-11-23T09:30:00.000Z",
+                }
+            ]
+        }
+    )
+
+
+TAGS = {
+    "search": "Ask questions, and get cited answers.",
+    "upload": "Put documents in, as forms.",
+    "documents": "See, put, delete and retry single documents.",
+    "stores": "See, make, delete and re-index stores.",
+    "operations": "Health, metrics, keys and sweeps.",
+}
+"""The groups of routes, in the order in which `/docs` shows them."""
+PATH_EXAMPLES = {"object": "hr/policies/leave.md", "store": "hr", "id": "1f0c5b7a9d3e"}
 
 
 REF = "#/components/schemas/{model}"
@@ -65,6 +90,11 @@ def components() -> dict[str, Any]:
     return {**requests["$defs"], **answers["$defs"]}
 
 
+def tag_of(path: str) -> str:
+    """The group that a route belongs to."""
+    return next((tag for tag in TAGS if path.startswith(f"/api/{tag}")), "operations")
+
+
 def gives(
     model: type[BaseModel], status: int = 200, *, also: int | None = None, errors: tuple[int, ...] = ()
 ) -> dict[str, Any]:
@@ -89,7 +119,7 @@ def takes_key(responses: dict[str, Any]) -> dict[str, Any]:
 
 def gives_accepted(model: type[BaseModel], *, errors: tuple[int, ...]) -> dict[str, Any]:
     """`responses` of an upload, and the parameter that makes its sender wait."""
-    wait = {"name": "Prefer", "in": "header", "schema": {"type": "string"}}
+    wait: dict[str, Any] = {"name": "Prefer", "in": "header", "schema": {"type": "string"}, "example": "wait=20"}
     wait["description"] = "`wait=N`: wait for the final state, N seconds and at most 60 (RFC 7240)."
     return {**gives(model, 202, also=200, errors=errors), "parameters": [wait]}
 
@@ -156,7 +186,8 @@ def takes_bytes() -> dict[str, Any]:
 
 def takes_path(name: str) -> dict[str, Any]:
     """`parameters`: a name in the path; that of a document may hold slashes."""
-    return {"parameters": [{"name": name, "in": "path", "required": True, "schema": {"type": "string"}}]}
+    parameter = {"name": name, "in": "path", "required": True, "schema": {"type": "string"}}
+    return {"parameters": [{**parameter, "example": PATH_EXAMPLES[name]}]}
 
 
 def _ref(model: type[BaseModel]) -> dict[str, str]:

@@ -64,7 +64,10 @@ async def upload_single(request: Request) -> Response:
     async with _form(request, parts, largest=1, max_files=1) as form:
         file = form.get("file")
         if not isinstance(file, UploadFile) or not file.filename:
-            raise ServiceError("VALIDATION_ERROR", "Send a file in the field `file`.")
+            raise ServiceError(
+                "VALIDATION_ERROR",
+                "The form has no file. Send one in its field `file`, with a name: curl -F file=@leave.md.",
+            )
         info = await _keep(parts, request, _store(form), file)
     answer = await accepted(parts, info, wait=wait)
     headers = {"Location": answer.status_url, **applied(wait)}
@@ -78,7 +81,10 @@ async def upload_multiple(request: Request) -> Response:
     async with _form(request, parts, largest=MAX_LARGEST, max_files=MAX_FILES) as form:
         files = [file for file in form.getlist("files") if isinstance(file, UploadFile) and file.filename]
         if not files:
-            raise ServiceError("VALIDATION_ERROR", "Send files in the field `files`, which may be there many times.")
+            raise ServiceError(
+                "VALIDATION_ERROR",
+                "The form has no files. Send each in a field `files`, with a name: curl -F files=@a.md -F files=@b.md.",
+            )
         store = _store(form)
         kept = [await _keep_or_refuse(parts, request, store, file) for file in files]
     results = await asyncio.gather(*(_result(parts, each, wait) for each in kept))
@@ -121,7 +127,7 @@ async def _result(parts: Runtime, kept: ObjectInfo | Refused, wait: int | None) 
 def _store(form: FormData) -> str:
     store = form.get("store") or DEFAULT_STORE
     if not isinstance(store, str):
-        raise ServiceError("VALIDATION_ERROR", "`store` is a name, not a file.")
+        raise ServiceError("VALIDATION_ERROR", "`store`: got a file. Send the name of a store as text: -F store=hr.")
     if problem := store_problem(store):
         raise ServiceError("INVALID_FILENAME", problem)
     check_store(store)
@@ -140,7 +146,11 @@ async def _form(request: Request, parts: Runtime, *, largest: int, max_files: in
         if (declared_length(request) or 0) > limit:
             raise _TooLarge("")
         if not request.headers.get("content-type", "").startswith("multipart/form-data"):
-            raise ServiceError("VALIDATION_ERROR", "Send a form: the body must be multipart/form-data.")
+            raise ServiceError(
+                "VALIDATION_ERROR",
+                "The body is not a form. Send multipart/form-data, as curl -F file=@leave.md does; or PUT the file "
+                "itself to /api/documents/STORE/FILE.",
+            )
         parser = FormParser(
             request.headers, _limited(request, limit), max_files=max_files, max_fields=10, max_part_size=MAX_FIELD
         )

@@ -138,7 +138,7 @@ def _problem(error: Exception) -> ServiceError:
     if isinstance(error, HTTPException):
         return _from_starlette(error)
     if isinstance(error, ClientDisconnect):
-        return ServiceError("BAD_REQUEST", "The connection ended before the whole request was here.")
+        return ServiceError("BAD_REQUEST", "The connection ended before the whole request was here. Send it again.")
     if isinstance(error, Transient):
         headers = {"Retry-After": str(max(1, round(error.retry_after or 5)))}
         return ServiceError("SERVICE_UNAVAILABLE", f"{error} Try again in a moment.", headers=headers)

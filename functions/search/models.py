@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from pydantic import AliasChoices, BaseModel, BeforeValidator, ConfigDict, Field
+from pydantic import AliasChoices, BaseModel, BeforeValidator, ConfigDict, Field, JsonValue
 
 from shared.names import normal
 
@@ -96,6 +96,37 @@ class Usage(BaseModel):
     total_tokens: int = 0
 
 
+EXAMPLE: dict[str, JsonValue] = {
+    "status": "success",
+    "answer": "A hotel may cost up to 140 euros a night, breakfast included.",
+    "grounded": True,
+    "sources": [
+        {
+            "title": "employee-handbook.pdf",
+            "uri": "/api/documents/hr/employee-handbook.pdf",
+            "store": "hr",
+            "page": 2,
+            "excerpt": "A hotel may cost up to 140 euros a night, breakfast included. The meal allowance is 45 euros.",
+        }
+    ],
+    "citations": [{"start": 0, "end": 61, "sources": [0]}],
+    "model": "gemini-3.8-flash",
+    "query": "How much may a hotel cost?",
+    "store": "hr",
+    "stores": ["hr"],
+    "usage": {
+        "prompt_tokens": 12,
+        "retrieved_tokens": 240,
+        "answer_tokens": 16,
+        "thinking_tokens": 0,
+        "total_tokens": 268,
+    },
+    "cached": False,
+    "request_id": "5b0c7a52-2f0e-4c7e-9d55-6a3f1c1b7d10",
+}
+"""What the OpenAPI document shows."""
+
+
 class SearchAnswer(BaseModel):
     """An answer with what it rests on; without grounding, a fixed sentence and no sources."""
 
@@ -111,6 +142,8 @@ class SearchAnswer(BaseModel):
     usage: Usage
     cached: bool
     request_id: str
+
+    model_config = ConfigDict(json_schema_extra={"examples": [EXAMPLE]})
 
 
 class Text(BaseModel):

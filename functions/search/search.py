@@ -361,7 +361,10 @@ async def _refusals(runtime: Runtime, asked: Prepared) -> AsyncIterator[None]:
             raise _StoreGone(gone[0], there) from error
         if request.model is None:
             raise
-        raise ServiceError("BAD_REQUEST", f"Gemini has no model {request.model!r} that answers here.") from error
+        raise ServiceError(
+            "BAD_REQUEST",
+            f"Gemini has no model {request.model!r} that answers here. Leave `model` out, or name another.",
+        ) from error
 
 
 def compose(

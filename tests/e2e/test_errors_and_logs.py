@@ -103,6 +103,38 @@ def test_an_error_has_the_one_shape(
     assert answer.json()["request_id"] == "my-id-1"
 
 
+@pytest.mark.parametrize(
+    ("method", "path", "body", "says"),
+    [
+        ("GET", "/api/search", b"", ["`query` or `q` is missing", "?q=How+much"]),
+        ("POST", "/api/search", b"{}", ["`query` or `q` is missing", '{"query": "How much']),
+        ("POST", "/api/search", b"[]", ["not a JSON object", '{"query": ']),
+        ("POST", "/api/search", b"{", ["not JSON", '{"query": ']),
+        ("POST", "/api/search", b'{"query": 5}', ["`query` or `q`: got 5", "a text of at most 1,000 characters"]),
+        ("GET", "/api/search?q=x&storre=hr", b"", ["`storre` is not known", "Did you mean `store`?"]),
+        ("GET", "/api/search?q=x&q=y", b"", ["there 2 times", "Send it once"]),
+        ("GET", "/api/search?q=x&query=y", b"", ["both are there", "Send one"]),
+        ("GET", "/api/search?q=x&stream=perhaps", b"", ["`stream`: got 'perhaps'", "true or false"]),
+        ("GET", "/api/search?q=x&max_tokens=0", b"", ["`max_tokens`: got '0'", "from 1 to 8,192"]),
+        ("GET", "/api/documents?status=lost", b"", ["`status`: got 'lost'", "pending, indexed, failed"]),
+        ("POST", "/api/stores", b"{}", ["`name` is missing", '{"name": "plans"}']),
+        (
+            "POST",
+            "/api/admin/keys",
+            b'{"name": "x", "scopes": ["read"]}',
+            ["got 'read'", "search, upload, manage, admin"],
+        ),
+        ("POST", "/api/upload/single", b"x", ["not a form", "multipart/form-data"]),
+        ("GET", "/api/documents/hr/none.md", b"", ["'hr/none.md'", "/api/documents lists"]),
+    ],
+)
+def test_what_is_refused_says_what_is_wrong_and_what_to_send(
+    server: Server, method: str, path: str, body: bytes, says: list[str]
+) -> None:
+    message = server.request(method, path, content=body).json()["message"]
+    assert all(each in message for each in says), message
+
+
 def test_every_route_refuses_other_methods_in_the_one_shape(server: Server) -> None:
     paths = server.get("/openapi.json").json()["paths"]
     assert len(paths) >= 12

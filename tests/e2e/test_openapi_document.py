@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from functions.search.models import SearchAnswer
 from tests.servers import Server, flamehaven
 
 EXCLUDED = [
@@ -65,3 +66,21 @@ def test_the_document_describes_every_route(server: Server) -> None:
     text = str(document)
     for name in document["components"]["schemas"]:
         assert f"#/components/schemas/{name}" in text or name in ("Text", "Retracted"), name
+
+
+def test_every_route_is_in_a_group_and_what_it_needs_has_an_example(server: Server) -> None:
+    document = server.get("/openapi.json").json()
+    groups = [group["name"] for group in document["tags"]]
+    schemas = document["components"]["schemas"]
+    for path, operations in document["paths"].items():
+        for method, operation in operations.items():
+            assert len(operation["tags"]) == 1, (method, path)
+            assert operation["tags"][0] in groups, (method, path)
+            for parameter in operation.get("parameters", []):
+                if parameter.get("required"):
+                    assert parameter.get("example") or parameter["schema"].get("examples"), (path, parameter["name"])
+    for name in ("SearchRequest", "StoreRequest", "KeyRequest"):
+        needed = [schemas[name]["properties"][field] for field in schemas[name]["required"]]
+        assert all(field["examples"] for field in needed), name
+    assert SearchAnswer.model_validate(schemas["SearchAnswer"]["examples"][0]).grounded
+    assert schemas["ErrorBody"]["examples"]
