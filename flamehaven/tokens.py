@@ -11,7 +11,7 @@ import hashlib
 import json
 import logging
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Container, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -31,8 +31,6 @@ ALGORITHMS = {
 }
 """Which signatures a key of each type may check. A key that both signs and checks (`oct`) is nobody's public key."""
 SIGNED = {algorithm for family in ALGORITHMS.values() for algorithm in family}
-TYPES = {"jwt", "at+jwt"}
-"""What the header `typ` may say; a token that ends sessions (`logout+jwt`), say, opens nothing."""
 MAX_TOKEN = 16 << 10
 """Characters of the longest token that is looked at."""
 MAX_SUBJECT = 255
@@ -57,12 +55,14 @@ class Tokens:
     def __init__(self, settings: Settings, *, now: Callable[[], float] = time.monotonic) -> None:
         self._settings = settings
         self._keys = ProviderKeys(settings, now)
+        self._types = {each.strip().lower() for each in settings.oauth_token_types.split(",")}
+        """What the header `typ` may say; a token that ends sessions (`logout+jwt`), say, opens nothing."""
 
     async def caller(self, token: str) -> Caller | None:
         """Who has this token; None where it is not good. Raises Transient where the provider has to be asked and
         cannot be."""
         try:
-            key = await self._keys.key(_kid(token))
+            key = await self._keys.key(_kid(token, self._types))
             claims = jwt.decode(
                 token,
                 key.public,
@@ -72,10 +72,20 @@ class Tokens:
                 leeway=LEEWAY,
                 options={"require": ["exp", "iss", "aud", "sub"], "enforce_minimum_key_length": True},
             )
+            _check_claims(claims, self._settings.oauth_max_lifetime_sec)
         except jwt.PyJWTError as error:
             log.info("A token was refused: %s", type(error).__name__)
             return None
         return caller_of(claims, self._settings)
+
+
+def _check_claims(claims: Mapping[str, Any], longest: int) -> None:
+    """Raise PyJWTError for a token of nobody, or one that is valid for more than `longest` seconds."""
+    if not str(claims["sub"]).strip():
+        raise jwt.InvalidTokenError("Its subject is empty.")
+    begins = min(claims.get("iat", time.time()), time.time())
+    if int(claims["exp"]) - int(begins) > longest + LEEWAY:
+        raise jwt.InvalidTokenError("It is valid for too long.")
 
 
 def caller_of(claims: Mapping[str, Any], settings: Settings) -> Caller:
@@ -120,14 +130,14 @@ def _names(claim: Any, *, separated: bool = False) -> frozenset[str]:
     return frozenset(each for each in claim if isinstance(each, str)) if isinstance(claim, list) else frozenset()
 
 
-def _kid(token: str) -> str | None:
+def _kid(token: str, types: Container[str]) -> str | None:
     """The name of the key that a token says it is signed with. Raises PyJWTError for one that cannot be good."""
     if len(token) > MAX_TOKEN:
         raise jwt.DecodeError("It is too long.")
     header = jwt.get_unverified_header(token)
     if str(header.get("alg")) not in SIGNED:
         raise jwt.InvalidAlgorithmError("It is not signed by a private key.")
-    if str(header.get("typ", "JWT")).lower().removeprefix("application/") not in TYPES:
+    if str(header.get("typ", "JWT")).lower().removeprefix("application/") not in types:
         raise jwt.InvalidTokenError("It is a token for something else.")
     kid: str | None = header.get("kid")
     return kid

@@ -141,6 +141,10 @@ class Settings(BaseSettings):
         "then indexed there anew. A new key of the same project needs no change.",
     )
     default_model: str = Field("gemini-3.8-flash", min_length=1, description="The model that answers.")
+    allowed_models: str = Field(
+        "",
+        description="The models beside `DEFAULT_MODEL` that a search may ask for, with commas. Empty: no other.",
+    )
     max_output_tokens: int = Field(1024, ge=1, le=8192, description="The longest answer, in tokens.")
     temperature: float = Field(0.5, ge=0, le=2, description="How freely the model words its answers.")
     max_sources: int = Field(5, ge=1, le=100, description="How many passages an answer may rest on.")
@@ -238,6 +242,17 @@ class Settings(BaseSettings):
     )
     oauth_roles_prefix: str = Field(
         "", description="What stands before `search`, `upload`, `manage` and `admin` in the names of roles."
+    )
+    oauth_token_types: str = Field(
+        "JWT, at+jwt",
+        min_length=1,
+        description="What the header `typ` of a token may say, with commas; a token without it counts as `JWT`. "
+        "`at+jwt` alone takes only access tokens (RFC 9068).",
+    )
+    oauth_max_lifetime_sec: int = Field(
+        86_400,
+        ge=60,
+        description="The longest that a token may be valid, in seconds, from its `iat` (else from now) to its `exp`.",
     )
     oauth_required_roles: str = Field(
         "", description="The roles that make an admin, with commas between them. Empty: `admin`, after the prefix."

@@ -11,6 +11,7 @@ from typing import Any
 import httpx2
 import pytest
 
+from shared.settings import Settings
 from tests.servers import flamehaven, until
 
 DOCUMENTS = {
@@ -110,12 +111,20 @@ def test_a_wrong_filter_is_the_sender_s_error(server: httpx2.Client) -> None:
     assert (answer.status_code, answer.json()["error"]) == (400, "INVALID_METADATA_FILTER")
 
 
-def test_a_model_that_gemini_does_not_have_is_the_sender_s_error(server: httpx2.Client) -> None:
-    for stream in (False, True):
-        asked = {"query": "x", "store": "hr", "model": "tunedModels/none", "stream": stream}
-        refused = server.post("/api/search", json=asked)
-        assert (refused.status_code, refused.json()["error"]) == (400, "BAD_REQUEST")
-        assert "'tunedModels/none'" in refused.json()["message"]
+def test_a_search_may_ask_only_for_models_that_the_operator_allows(server: httpx2.Client, tmp_path: Path) -> None:
+    asked = {"query": "x", "store": "hr", "model": "tunedModels/none"}
+    refused = server.post("/api/search", json=asked)
+    assert (refused.status_code, refused.json()["error"]) == (422, "VALIDATION_ERROR")
+    assert "ALLOWED_MODELS" in refused.json()["message"]
+    default = Settings.model_fields["default_model"].default
+    for model in (default, f"models/{default}"):
+        assert server.post("/api/search", json={**asked, "model": model}).status_code == 200
+    with flamehaven(tmp_path, ALLOWED_MODELS="gemini-9, tunedModels/none") as other:
+        assert other.post("/api/stores", json={"name": "hr"}).status_code == 201
+        for stream in (False, True):  # a model that Gemini does not have is the sender's error
+            refused = other.post("/api/search", json={**asked, "stream": stream})
+            assert (refused.status_code, refused.json()["error"]) == (400, "BAD_REQUEST")
+            assert "'tunedModels/none'" in refused.json()["message"]
 
 
 def test_what_the_documents_do_not_say_is_not_answered(server: httpx2.Client) -> None:

@@ -48,3 +48,20 @@ async def test_a_body_of_which_no_more_comes_is_given_up() -> None:
 
 async def test_a_body_that_comes_is_whole_and_what_follows_it_may_be_late() -> None:
     assert await read_all([b"a", b"b"]) == b"ab."
+
+
+async def test_a_body_that_trickles_is_given_up() -> None:
+    """Each byte comes in time, and all of them much too slowly."""
+
+    async def application(scope: Scope, receive: Receive, send: Send) -> None:
+        while (await receive())["more_body"]:
+            pass
+
+    async def sender() -> Message:
+        await asyncio.sleep(0.05)
+        return {"type": "http.request", "body": b".", "more_body": True}
+
+    async def send(message: Message) -> None: ...
+
+    with pytest.raises(ServiceError, match="at less than 1,000 bytes a second"):
+        await SlowBodies(application, patience=0.2, slowest=1000)({"type": "http"}, sender, send)
