@@ -50,11 +50,11 @@ def test_systemd_accepts_the_unit(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("mistake", ["ProtectSytem=strict", "Restart=sometimes", "SystemCallFilter=@no-such-set"])
 def test_systemd_notices_a_mistake(tmp_path: Path, mistake: str) -> None:
-    assert verified(tmp_path, UNIT.read_text().replace("UMask=0027", mistake)) != ""
+    assert verified(tmp_path, UNIT.read_text().replace("UMask=0077", mistake)) != ""
 
 
 def test_the_unit_is_not_exposed(tmp_path: Path) -> None:
-    command = (needs("systemd-analyze"), "security", "--offline=true", "--threshold=20", "--no-pager", str(UNIT))
+    command = (needs("systemd-analyze"), "security", "--offline=true", "--threshold=12", "--no-pager", str(UNIT))
     ran = subprocess.run(command, capture_output=True, text=True, timeout=60)
     assert ran.returncode == 0, ran.stdout[-500:]
 
@@ -123,6 +123,25 @@ def test_nginx_lets_nobody_outside_ask_for_metrics(passing: httpx2.Client, path:
     target = {**NAMED, "target": path.encode()}
     answer = passing.get("/", extensions=target)
     assert (answer.status_code, answer.headers["content-type"]) == (404, "text/html"), "of nginx, not of the server"
+
+
+@pytest.mark.parametrize("path", ["/prometheus", "/api/upload/none"])
+def test_nginx_s_own_answers_carry_the_headers_once_and_the_server_s_are_not_doubled(
+    passing: httpx2.Client, path: str
+) -> None:
+    for address in (path, "/health/live"):
+        headers = passing.get(address, extensions=NAMED).headers
+        for name in ("x-content-type-options", "x-frame-options", "content-security-policy", "referrer-policy"):
+            assert len(headers.get_list(name)) == 1, (address, name)
+        assert headers.get_list("strict-transport-security") == ["max-age=31536000; includeSubDomains"]
+        assert headers.get_list("cache-control") == ["no-store"]
+
+
+def test_nginx_bounds_documents_that_are_put_and_not_those_that_are_read(passing: httpx2.Client) -> None:
+    codes = {passing.put("/api/documents/house/x.exe", content=b"x", extensions=NAMED).status_code for _ in range(75)}
+    assert 429 in codes
+    read = [passing.get("/api/documents/house/none.md", extensions=NAMED).status_code for _ in range(20)]
+    assert set(read) == {404}
 
 
 def test_nginx_lets_other_addresses_through(passing: httpx2.Client) -> None:
