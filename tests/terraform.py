@@ -91,7 +91,7 @@ class Terraform:
     def done(self, *words: str, **variables: Any) -> str:
         """What a command prints that has to succeed."""
         ran = self.run(*words, **variables)
-        assert ran.returncode == 0, ran.stdout + ran.stderr
+        assert ran.returncode == 0, ran.stderr or ran.stdout
         return ran.stdout
 
     def applied(self, **variables: Any) -> list[Resource]:

@@ -23,7 +23,7 @@ locals {
       memory      = local.ingest_memory_mib
       timeout     = 600 # as long as the queue waits
       instances   = [0, var.ingest.max_instances]
-      concurrency = var.ingest.concurrency
+      concurrency = 4 * var.ingest.concurrency # the others wait for their turn, rather than being refused and tried again
       environment = { PARALLEL_UPLOADS = var.ingest.concurrency }
     }
     sweep = {

@@ -54,7 +54,7 @@ resource "google_pubsub_subscription" "ingest" {
     ttl = "" # never, however long nothing changes
   }
 
-  # 10 s, 20 s, 40 s and so on up to 10 minutes: 20 tries are about 2 1/2 hours.
+  # 10 s, 20 s, 40 s and so on up to 10 minutes: 100 tries are about 15 1/2 hours, which outlasts a bulk load and a long outage.
   retry_policy {
     minimum_backoff = "${var.queue.minimum_backoff}s"
     maximum_backoff = "${var.queue.maximum_backoff}s"

@@ -234,7 +234,7 @@ variable "backup" {
 variable "queue" {
   description = "How events are delivered: how often before an event becomes a dead letter, the shortest and longest wait between two tries in seconds, for how many days an event is kept, and whether there is a subscription for a server to pull from, too."
   type = object({
-    max_deliveries  = optional(number, 20)
+    max_deliveries  = optional(number, 100)
     minimum_backoff = optional(number, 10)
     maximum_backoff = optional(number, 600)
     retention_days  = optional(number, 7)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
@@ -122,6 +123,21 @@ def test_two_deployments_share_a_project(examples: Path, tmp_path: Path) -> None
             terraform.project.secret_versions[f"{name}-gemini-api-key"] += 1
         two.apply(project="acme-search")
         assert two.planned(tmp_path, project="acme-search") == {}
+
+
+def test_a_pipeline_s_accounts_are_made_and_can_grant_only_what_the_module_grants(tmp_path: Path) -> None:
+    given = {"project": "acme-search", "repository": "acme/search", "state_bucket": "acme-terraform"}
+    with terraform_in(MODULE / "pipeline") as terraform:
+        found = terraform.applied(**given)
+    values = {each.address: each.values for each in found}
+    grants = values["google_project_iam_member.applier_grants"]["condition"][0]["expression"]
+    used = "".join(path.read_text() for path in MODULE.rglob("*.tf") if path.parent.name != "pipeline")
+    granted = re.findall(r'"google_project_iam_member" "\w+" \{.*?role += "([^"]+)"', used, re.DOTALL)
+    assert set(re.findall(r'"(roles/[^"]+)"', grants)) == set(granted)
+    provider = values["google_iam_workload_identity_pool_provider.github"]
+    assert provider["attribute_condition"] == "assertion.repository == 'acme/search'"
+    may_apply = values['google_service_account_iam_member.github["applier"]']["member"]
+    assert may_apply.endswith("attribute.branch/acme/search@refs/heads/main")
 
 
 @pytest.mark.slow

@@ -16,6 +16,7 @@ from typing import Any
 
 import pytest
 
+from benchmarks.bulk_load import Setting, Shrinks, load
 from functions.rotate.settings import RotationSettings
 from shared.settings import Settings
 from tests.google_keys import BY_HAND, SECRET, Google, serving
@@ -235,6 +236,27 @@ def test_memory_covers_the_files_that_are_sent_at_once(applied: Applied) -> None
         uploads, size = int(settings["PARALLEL_UPLOADS"]), int(settings["MAX_FILE_SIZE_MB"])
         memory = int(applied.function(name)["service_config"][0]["available_memory"].removesuffix("Mi"))
         assert memory >= 256 + uploads * (size + 16)
+
+
+@pytest.mark.parametrize("shrinks", ["by half", "by one"])
+def test_a_bulk_load_uses_few_of_its_deliveries(applied: Applied, shrinks: Shrinks) -> None:
+    (config,) = applied.function("ingest")["service_config"]
+    queue = applied.named("google_pubsub_subscription.ingest")
+    (retry,), (dead,) = queue["retry_policy"], queue["dead_letter_policy"]
+    setting = Setting(
+        instances=1,  # a fifth of the instances, and of the files that are 20 minutes of work for all
+        requests=config["max_instance_request_concurrency"],
+        uploads=int(environment(applied, "ingest")["PARALLEL_UPLOADS"]),
+        attempts=dead["max_delivery_attempts"],
+        deadline=queue["ack_deadline_seconds"],
+        backoff=(int(retry["minimum_backoff"][:-1]), int(retry["maximum_backoff"][:-1])),
+        upload=10,
+        indexing=60,
+        shrinks=shrinks,
+    )
+    found = load(1000, setting)
+    assert (found.dead, found.indexed) == (0, 1000)
+    assert found.most_attempts <= setting.attempts / 4
 
 
 def test_gemini_is_never_sent_more_than_fifty_at_once(applied: Applied) -> None:

@@ -13,7 +13,8 @@ from pre_commit.clientlib import load_config
 from tests.schemas import problems, read
 from tests.servers import ROOT
 
-WORKFLOWS = [ROOT / ".github/workflows/ci.yml", ROOT / "infra/ci/deploy.yml"]
+TESTING = [ROOT / ".github/workflows/ci.yml", ROOT / "infra/ci/deploy.yml"]
+WORKFLOWS = [*TESTING, ROOT / "infra/ci/terraform.yml"]
 SCHEMAS = ("vendor.github-workflows", "custom.github-workflows-require-timeout")
 
 
@@ -52,7 +53,7 @@ def test_a_workflow_may_only_read_and_takes_no_text_of_others_into_a_shell(path:
 
 
 def test_both_scan_and_the_project_itself_is_tested_on_every_python() -> None:
-    for path in WORKFLOWS:
+    for path in TESTING:
         words = " ".join(f"{step.get('run', '')} {step.get('uses', '')}" for step in steps(read(path.read_text())))
         for needed in ("scripts/test", "scripts/scan gitleaks pip-audit", "trufflesecurity/trufflehog", "docker build"):
             assert needed in words, f"{path.name}: {needed}"
@@ -86,3 +87,14 @@ def test_a_key_is_replaced_as_a_whole_and_never_by_nothing(tmp_path: Path) -> No
     assert replace("new") == 0
     assert (key.read_text(), oct(key.stat().st_mode)[-3:]) == ("new", "640")
     assert [path.name for path in tmp_path.iterdir()] == ["gemini.key"]
+
+
+def test_a_pull_request_only_plans_and_nothing_names_a_version_of_the_product() -> None:
+    jobs = read((ROOT / "infra/ci/terraform.yml").read_text())["jobs"]
+    commands = {name: " ".join(step.get("run", "") for step in job["steps"]) for name, job in jobs.items()}
+    assert "terraform apply" in commands["apply"]
+    assert "apply" not in commands["plan"]
+    assert jobs["plan"]["if"] == "github.event_name == 'pull_request'"
+    assert jobs["apply"]["if"] == "github.event_name == 'push'"
+    for path in (ROOT / "infra/ci").iterdir():
+        assert not re.search(r"filesearch:\d", path.read_text()), f"{path.name} would deploy under a wrong tag"

@@ -38,7 +38,7 @@ run "everything" {
     backup                   = { location = "us-west1", hour = 23, kms_key = "projects/acme/locations/us-west1/keyRings/ring/cryptoKeys/key" }
     kms_keys                 = { secret = "projects/acme/locations/global/keyRings/ring/cryptoKeys/key", topics = "projects/acme/locations/us-central1/keyRings/ring/cryptoKeys/key", functions = "projects/acme/locations/us-central1/keyRings/ring/cryptoKeys/key" }
     network                  = { network = "net", subnetwork = "sub", build_pool = "projects/acme/locations/us-central1/workerPools/pool" }
-    queue                    = { max_deliveries = 100, maximum_backoff = 300, retention_days = 31, pull = true }
+    queue                    = { max_deliveries = 50, maximum_backoff = 300, retention_days = 31, pull = true }
     ingest                   = { max_instances = 1, concurrency = 40 }
     sweep                    = { unfinished = "*/5 * * * *", time_zone = "America/Chicago", memory_mib = 4096 }
     search                   = { access = "key", min_instances = 1, max_instances = 100, concurrency = 80 }
