@@ -202,6 +202,7 @@ def marks(size: int) -> bytes:
 
 
 def long_words(size: int, seed: int) -> bytes:
-    """A text of words that are different, and each as long as a word of a chunk can be."""
+    """A text of different words of Korean, which are indexed by their pairs of letters, as long as a chunk."""
     chosen = random.Random(seed)
-    return b" ".join(chosen.randbytes(4000).hex().encode() for _ in range(size // 8001))
+    words = ("".join(map(chr, chosen.choices(range(0xAC00, 0xD7A4), k=8_000))) for _ in range(size // 24_001))
+    return " ".join(words).encode()

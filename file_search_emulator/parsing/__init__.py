@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from dataclasses import replace
-from pathlib import Path, PurePosixPath
+from pathlib import PurePosixPath
+from typing import BinaryIO
 
 from file_search_emulator.parsing.limited import LimitedParser
 from file_search_emulator.parsing.section import ParseError, Section, TookTooLong
@@ -44,20 +46,21 @@ _LONGEST_HEADING = 500
 """Characters: every chunk of a section is indexed with its heading."""
 
 
-def parse(path: Path, mime_type: str, name: str = "") -> list[Section]:
-    """The text of a file as sections, in this process.
+def parse(file: BinaryIO, mime_type: str, name: str = "") -> list[Section]:
+    """The text of an open file as sections, in this process.
 
     `mime_type` decides how it is read; where that says nothing, the extension of `name`. Raises ParseError, with a
     sentence for the person who uploaded the file, when there is no text to be had.
     """
     kind = mime_type.partition(";")[0].strip().lower()
     if kind in _GENERIC:
-        kind = _BY_SUFFIX.get(PurePosixPath(name or path.name).suffix.lower(), "text/plain")
-    if path.stat().st_size == 0:
+        kind = _BY_SUFFIX.get(PurePosixPath(name).suffix.lower(), "text/plain")
+    if file.seek(0, os.SEEK_END) == 0:
         raise ParseError("The file is empty.")
+    file.seek(0)
     read = _reader(kind)
     try:
-        sections = [_headed(section) for section in read(path) if section.text.strip()]
+        sections = [_headed(section) for section in read(file) if section.text.strip()]
     except ParseError:
         raise
     except MemoryError:
@@ -73,7 +76,7 @@ def _headed(section: Section) -> Section:
     return replace(section, heading=section.heading[:_LONGEST_HEADING]) if section.heading else section
 
 
-def _reader(kind: str) -> Callable[[Path], list[Section]]:  # noqa: C901 (one branch per kind, each a lazy import)
+def _reader(kind: str) -> Callable[[BinaryIO], list[Section]]:  # noqa: C901 (one branch per kind, each a lazy import)
     if kind in _UNREADABLE:
         raise ParseError(_UNREADABLE[kind])
     if kind == "application/pdf":

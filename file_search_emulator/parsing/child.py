@@ -1,4 +1,6 @@
-"""The process that `LimitedParser` starts: one JSON request a line on stdin, JSON lines of sections on stdout.
+"""The process that `LimitedParser` starts: JSON requests with open files on stdin, JSON lines of sections on stdout.
+
+stdin is a socket, by which the files come: this process can open none itself.
 
 Run as `python -P -m file_search_emulator.parsing.child MEMORY_BYTES CPU_SECONDS NICENESS`.
 """
@@ -9,18 +11,19 @@ import json
 import os
 import resource
 import signal
+import socket
 import sys
 import threading
 import time
 from collections.abc import Iterator
-from pathlib import Path
-from typing import Any, TextIO
+from typing import Any, BinaryIO, TextIO
 
-from file_search_emulator.parsing import ParseError, parse
+from file_search_emulator.parsing import ParseError, parse, sandbox
 from file_search_emulator.parsing.section import pieces
 
 _LONGEST = 1 << 18
 """Characters of one reply: the parent holds few of them at once, however long the file."""
+_RECEIVED_AT_ONCE = 1 << 16
 _LOOK_EVERY = 0.5  # seconds: how often to look whether the parent still lives, and how much memory is in use
 _RSS_UNIT = 1 if sys.platform == "darwin" else 1024
 """Bytes in one unit of `ru_maxrss` (getrusage(2) of each system)."""
@@ -33,25 +36,38 @@ def main(memory_bytes: int, cpu_seconds: int, niceness: int) -> None:
     signal.signal(
         signal.SIGTERM, signal.SIG_IGN
     )  # a stopping service must not fail the file being read: the parent ends us
-    limited = _limit(resource.RLIMIT_AS, memory_bytes)
-    watched = None if limited else memory_bytes
+    watched = None if sandbox.limit(memory_bytes) else memory_bytes
+    files_left = sandbox.leave_files()
     threading.Thread(target=_watch, args=(os.getppid(), watched), daemon=True).start()
-    _limit(resource.RLIMIT_CORE, 0)
-    _limit(resource.RLIMIT_FSIZE, 0)
-    for line in requests:
+    if missing := [name for name, left in (("Landlock", files_left), ("seccomp", sandbox.leave_calls())) if not left]:
+        replies.write(json.dumps({"missing": missing}) + "\n")
+    for request, file in _received(requests):
         used = resource.getrusage(resource.RUSAGE_SELF)
-        _limit(resource.RLIMIT_CPU, int(used.ru_utime + used.ru_stime) + 1 + cpu_seconds)
+        _limit_cpu(int(used.ru_utime + used.ru_stime) + 1 + cpu_seconds)
         try:
-            for reply in _reply(json.loads(line)):
-                replies.write(json.dumps(reply, ensure_ascii=False) + "\n")
+            with file:
+                for reply in _reply(request, file):
+                    replies.write(json.dumps(reply, ensure_ascii=False) + "\n")
             replies.flush()
         except MemoryError:
             os.abort()  # as a library would
 
 
-def _reply(request: dict[str, str]) -> Iterator[dict[str, Any]]:
+def _received(requests: socket.socket) -> Iterator[tuple[dict[str, str], BinaryIO]]:
+    """Each request and the file that came with it, until the parent closes its end."""
+    while True:
+        line, files, _, _ = socket.recv_fds(requests, _RECEIVED_AT_ONCE, 1)
+        while line and not line.endswith(b"\n"):
+            more = requests.recv(_RECEIVED_AT_ONCE)
+            line = line + more if more else b""
+        if not line:
+            return
+        yield json.loads(line), os.fdopen(files[0], "rb")
+
+
+def _reply(request: dict[str, str], file: BinaryIO) -> Iterator[dict[str, Any]]:
     try:
-        for section in parse(Path(request["path"]), request["mime_type"], request["name"]):
+        for section in parse(file, request["mime_type"], request["name"]):
             for piece in pieces(section, _LONGEST):
                 yield {"text": piece.text, "page": piece.page, "heading": piece.heading}
         yield {"end": True}
@@ -61,9 +77,9 @@ def _reply(request: dict[str, str]) -> Iterator[dict[str, Any]]:
         yield {"failed": f"{type(error).__name__}: {error}"}
 
 
-def _private_streams() -> tuple[TextIO, TextIO]:
-    """The two pipes under other descriptors, so that nothing a library prints gets between the replies."""
-    requests = os.fdopen(os.dup(0), encoding="utf-8")
+def _private_streams() -> tuple[socket.socket, TextIO]:
+    """Both streams under other descriptors, so that nothing a library prints gets between the replies."""
+    requests = socket.socket(fileno=os.dup(0))
     replies = os.fdopen(os.dup(1), "w", encoding="utf-8", errors="replace", newline="\n")
     nowhere = os.open(os.devnull, os.O_RDWR)
     os.dup2(nowhere, 0)
@@ -71,14 +87,10 @@ def _private_streams() -> tuple[TextIO, TextIO]:
     return requests, replies
 
 
-def _limit(kind: int, value: int) -> bool:
-    """Limit what this process may use; False where the system refuses, as macOS does for memory."""
-    hard = resource.getrlimit(kind)[1]
-    try:
-        resource.setrlimit(kind, (value if hard == resource.RLIM_INFINITY else min(value, hard), hard))
-    except (ValueError, OSError):
-        return False
-    return True
+def _limit_cpu(seconds: int) -> None:
+    hard = resource.getrlimit(resource.RLIMIT_CPU)[1]
+    lowest = seconds if hard == resource.RLIM_INFINITY else min(seconds, hard)
+    resource.setrlimit(resource.RLIMIT_CPU, (lowest, hard))
 
 
 def _watch(parent: int, memory_bytes: int | None) -> None:

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from pathlib import Path
+from typing import BinaryIO
 
 from selectolax.lexbor import LexborHTMLParser, LexborNode
 
+from file_search_emulator.parsing import markup
 from file_search_emulator.parsing.decoding import decode
 from file_search_emulator.parsing.outline import Outline
 from file_search_emulator.parsing.rows import lines
@@ -23,11 +24,13 @@ _CHARSET = re.compile(rb"<meta[^>]{0,200}charset=[\"']?([\w-]{1,40})", re.IGNORE
 _SPACE = re.compile(r"[ \t\n\u00a0]+")
 
 
-def read(path: Path) -> list[Section]:
+def read(file: BinaryIO) -> list[Section]:
     """One section for each heading, the page's title being the highest."""
-    data = path.read_bytes()
+    data = file.read()
     declared = _CHARSET.search(data[:4096])
-    tree = LexborHTMLParser(decode(data, declared.group(1).decode("ascii") if declared else None))
+    page = decode(data, declared.group(1).decode("ascii") if declared else None)
+    markup.check(page)
+    tree = LexborHTMLParser(page)
     outline = Outline()
     title = tree.css_first("title")
     if title is not None and title.text().strip():

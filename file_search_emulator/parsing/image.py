@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from pathlib import Path
+from typing import BinaryIO
 
 from PIL import Image
 
@@ -12,9 +12,9 @@ _LONGEST_SIDE = 4096
 """Pixels: the API takes pictures of up to 4K by 4K."""
 
 
-def read(path: Path) -> list[Section]:
+def read(file: BinaryIO) -> list[Section]:
     """One section that says how large a PNG or JPEG is."""
-    with Image.open(path, formats=("PNG", "JPEG")) as image:
+    with Image.open(file, formats=("PNG", "JPEG")) as image:
         (width, height), kind = image.size, image.format
         image.verify()
     if max(width, height) > _LONGEST_SIDE:

@@ -4,20 +4,19 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
-from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 from file_search_emulator.parsing.decoding import decode
 from file_search_emulator.parsing.section import ParseError, Section
 
 
-def read(path: Path) -> list[Section]:
+def read(file: BinaryIO) -> list[Section]:
     """One section of lines such as `server.ports: 80, 443`; a small flat object in a list is one line.
 
     Numbers stay as they are written.
     """
     try:
-        value = json.loads(decode(path.read_bytes()), parse_int=str, parse_float=str)
+        value = json.loads(decode(file.read()), parse_int=str, parse_float=str)
         return [Section("\n".join(_lines(value, "")))]
     except ValueError as error:
         raise ParseError(f"The JSON is not well formed: {error}.") from None

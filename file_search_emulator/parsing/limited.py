@@ -1,24 +1,30 @@
 """Files from strangers are read in a child process that may die of them.
 
-A plain child with two pipes, and not multiprocessing: that would import the parent's `__main__` again, which starts a
-second server where the parent is a script without a main guard.
+A plain child with a socket and a pipe, and not multiprocessing: that would import the parent's `__main__` again, which
+starts a second server where the parent is a script without a main guard.
 """
 
 from __future__ import annotations
 
-import contextlib
 import json
+import logging
 import os
 import selectors
 import signal
+import socket
 import subprocess
 import sys
 import threading
 import time
 from collections.abc import Generator, Iterator
+from contextlib import contextmanager
+from functools import cache
 from pathlib import Path
+from typing import BinaryIO
 
 from file_search_emulator.parsing.section import ParseError, Section, TookTooLong
+
+logger = logging.getLogger(__name__)
 
 _CHILD = "file_search_emulator.parsing.child"
 _FILES_PER_CHILD = 200
@@ -29,7 +35,7 @@ _TOO_MUCH = (
 
 
 class LimitedParser:
-    """`parse` in a child process with limits, kept warm from file to file; safe to call from several threads.
+    """`parse` in a child process that can do nothing else, kept from file to file; safe to call from several threads.
 
     Limits: bytes of memory, seconds of CPU and of waiting for each file, bytes of text that a file may yield;
     `niceness` lets other work go first (nice(2)). A child that met a bad file is replaced; it ends with its parent,
@@ -50,6 +56,7 @@ class LimitedParser:
         self._output_bytes = output_bytes
         self._lock = threading.Lock()
         self._child: subprocess.Popen[bytes] | None = None
+        self._requests: socket.socket | None = None
         self._files = 0
 
     def sections(self, path: Path, mime_type: str, name: str = "") -> Generator[Section, None, None]:
@@ -60,10 +67,11 @@ class LimitedParser:
         RuntimeError when the parser is: it cannot start, a library is missing, or it died of what it had read before,
         and should be asked again.
         """
-        request = json.dumps({"path": str(Path(path).absolute()), "mime_type": mime_type, "name": name})
+        request = json.dumps({"mime_type": mime_type, "name": name or path.name}).encode() + b"\n"
         with self._lock:
             try:
-                yield from self._read(request.encode() + b"\n")
+                with _opened(path) as file:
+                    yield from self._read(request, file)
             except BaseException:
                 self._stop()
                 raise
@@ -77,12 +85,12 @@ class LimitedParser:
         with self._lock:
             self._stop()
 
-    def _read(self, request: bytes) -> Iterator[Section]:
+    def _read(self, request: bytes, file: BinaryIO) -> Iterator[Section]:
         """Ask the child; when one that served before dies at once, ask a fresh one, for it may have died of those."""
         begun = False
         for last_try in (False, True):
             try:
-                for section in self._ask(request):
+                for section in self._ask(request, file):
                     begun = True
                     yield section
             except _DiedError:
@@ -95,16 +103,19 @@ class LimitedParser:
             else:
                 return
 
-    def _ask(self, request: bytes) -> Iterator[Section]:
+    def _ask(self, request: bytes, file: BinaryIO) -> Iterator[Section]:
         child = self._running()
-        assert child.stdin is not None
+        assert self._requests is not None
         try:
-            child.stdin.write(request)
-            child.stdin.flush()
-        except BrokenPipeError:
+            sent = socket.send_fds(self._requests, [request], [file.fileno()])
+            self._requests.sendall(request[sent:])
+        except (BrokenPipeError, ConnectionResetError):
             raise _died(child) from None
         for line in self._lines(child):
             reply = json.loads(line)
+            if "missing" in reply:
+                _say_missing(" and ".join(reply["missing"]))
+                continue
             if "refused" in reply:
                 raise ParseError(reply["refused"])
             if "failed" in reply:
@@ -140,14 +151,17 @@ class LimitedParser:
     def _running(self) -> subprocess.Popen[bytes]:
         if self._child is None or self._child.poll() is not None or self._files >= _FILES_PER_CHILD:
             self._stop()
-            self._child = subprocess.Popen(  # noqa: S603 (our own module, with numbers for arguments)
-                [sys.executable, "-P", "-m", _CHILD, *self._limits],
-                stdin=subprocess.PIPE,
-                stdout=subprocess.PIPE,
-                stderr=subprocess.DEVNULL,
-                env=_environment(),
-                start_new_session=True,  # Ctrl-C is for the parent
-            )
+            self._requests, theirs = socket.socketpair()
+            with theirs:
+                self._child = subprocess.Popen(  # noqa: S603 (our own module, with numbers for arguments)
+                    [sys.executable, "-P", "-m", _CHILD, *self._limits],
+                    stdin=theirs.fileno(),
+                    stdout=subprocess.PIPE,
+                    stderr=subprocess.DEVNULL,
+                    env=_environment(),
+                    cwd="/",
+                    start_new_session=True,  # Ctrl-C is for the parent
+                )
         self._files += 1
         return self._child
 
@@ -155,9 +169,31 @@ class LimitedParser:
         if self._child is not None:
             child, self._child = self._child, None
             child.kill()
-            with contextlib.suppress(BrokenPipeError), child:  # closes the pipes, with what was never read, and waits
+            with child:  # closes its pipe, with what was never read, and waits
                 pass
+        if self._requests is not None:
+            self._requests.close()
+            self._requests = None
         self._files = 0
+
+
+@contextmanager
+def _opened(path: Path) -> Iterator[BinaryIO]:
+    try:
+        file = path.open("rb")
+    except OSError as error:
+        raise RuntimeError(f"{type(error).__name__}: {error}") from None
+    with file:
+        yield file
+
+
+@cache
+def _say_missing(what: str) -> None:
+    logger.warning(
+        "This system offers no %s: the process that reads documents is limited in memory, time and output, but nothing"
+        " keeps it from other files (Landlock) or from the network and other processes (seccomp).",
+        what,
+    )
 
 
 class _DiedError(Exception):

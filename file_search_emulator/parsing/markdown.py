@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from pathlib import Path
+from typing import BinaryIO
 
 from file_search_emulator.parsing.decoding import decode
 from file_search_emulator.parsing.outline import Outline
@@ -18,12 +18,12 @@ _RULE = re.compile(r"^\s*\|(?:\s*:?-+:?\s*\|)+\s*$")
 _CELL_END = re.compile(r"(?<!\\)\|")
 
 
-def read(path: Path) -> list[Section]:
+def read(file: BinaryIO) -> list[Section]:
     """One section for each heading; tables as rows that name their columns, all else as it was written."""
     outline = Outline()
     table: list[list[str]] = []
     fenced = False
-    for line in decode(path.read_bytes()).split("\n"):
+    for line in decode(file.read()).split("\n"):
         fenced ^= _FENCE.match(line) is not None
         if not fenced and (row := _ROW.match(line)):
             if not _RULE.match(line):

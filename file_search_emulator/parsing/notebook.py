@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import json
-from pathlib import Path
+from typing import BinaryIO
 
 from file_search_emulator.parsing.decoding import decode
 from file_search_emulator.parsing.section import ParseError, Section
 
 
-def read(path: Path) -> list[Section]:
+def read(file: BinaryIO) -> list[Section]:
     """One section of all cells, text and code, without their outputs."""
     try:
-        cells = json.loads(decode(path.read_bytes()))["cells"]
+        cells = json.loads(decode(file.read()))["cells"]
         sources = ["".join(cell["source"]) for cell in cells]
     except (ValueError, KeyError, TypeError, RecursionError):
         raise ParseError("The notebook is damaged: open it in Jupyter, save it again, and upload the copy.") from None

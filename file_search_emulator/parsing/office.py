@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import zipfile
-from pathlib import Path
+from typing import BinaryIO
 
 from file_search_emulator.parsing.section import ParseError
 
@@ -19,16 +20,15 @@ _DOCTYPE = b"<!DOCTYPE"
 _PROTECTED = "The file is protected with a password: upload a copy without one."
 
 
-def check(path: Path) -> None:
+def check(file: BinaryIO) -> None:
     """Raise ParseError for an Office file that is encrypted, of an old format, damaged, or built to do harm."""
-    with path.open("rb") as file:
-        if file.read(8) == _COMPOUND_FILE:
-            if _ENCRYPTED in file.read():
-                raise ParseError(_PROTECTED)
-            raise ParseError("The file is in an old Office format: save it as DOCX, XLSX or PPTX.")
+    if file.read(8) == _COMPOUND_FILE:
+        if _ENCRYPTED in file.read():
+            raise ParseError(_PROTECTED)
+        raise ParseError("The file is in an old Office format: save it as DOCX, XLSX or PPTX.")
     try:
-        with zipfile.ZipFile(path) as archive:
-            _check_sizes(archive.infolist(), path.stat().st_size)
+        with zipfile.ZipFile(file) as archive:
+            _check_sizes(archive.infolist(), file.seek(0, os.SEEK_END))
             for member in archive.infolist():
                 if member.flag_bits & _LOCKED:
                     raise ParseError(_PROTECTED)

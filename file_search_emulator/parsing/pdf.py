@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from pathlib import Path
+from typing import BinaryIO
 
 import pypdfium2
 
@@ -14,10 +14,10 @@ _MAX_PAGES = 10_000
 _WRAPPED_HYPHEN = re.compile("[\x02\ufffe\u00ad]\\s*\n?")
 
 
-def read(path: Path) -> list[Section]:
+def read(file: BinaryIO) -> list[Section]:
     """One section for each page that has text."""
     try:
-        document = pypdfium2.PdfDocument(path)
+        document = pypdfium2.PdfDocument(file.read())
     except pypdfium2.PdfiumError as error:
         if "password" in str(error).lower():
             raise ParseError("The PDF is protected with a password: upload a copy without one.") from None

@@ -5,10 +5,11 @@ from __future__ import annotations
 import datetime
 import re
 from collections.abc import Iterator
-from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import openpyxl
+from openpyxl.cell.read_only import ReadOnlyCell
+from openpyxl.worksheet._reader import WorkSheetParser
 
 from file_search_emulator.parsing import office
 from file_search_emulator.parsing.rows import lines
@@ -18,27 +19,40 @@ _MOST_ROWS = 1 << 20  # of a sheet in Excel
 _CURRENCY = re.compile(r"[€$£¥]|\b(?:EUR|USD|GBP|CHF|JPY)\b")
 
 
-def read(path: Path) -> list[Section]:
+def read(file: BinaryIO) -> list[Section]:
     """One section for each sheet, under its name; formulas as the values they had when the file was saved."""
-    office.check(path)
-    with path.open("rb") as file:
-        workbook = openpyxl.load_workbook(file, read_only=True, data_only=True, keep_links=False)
-        try:
-            return [
-                Section("\n".join(lines(_rows(sheet))), heading=sheet.title)
-                for sheet in workbook.worksheets
-                if sheet.sheet_state == "visible"
-            ]
-        finally:
-            workbook.close()
+    office.check(file)
+    workbook = openpyxl.load_workbook(file, read_only=True, data_only=True, keep_links=False)
+    try:
+        return [
+            Section("\n".join(lines(_rows(sheet))), heading=sheet.title)
+            for sheet in workbook.worksheets
+            if sheet.sheet_state == "visible"
+        ]
+    finally:
+        workbook.close()
 
 
-def _rows(sheet: Any) -> Iterator[list[str]]:
-    sheet.reset_dimensions()  # what a file declares about its size may be wrong or hostile
-    for number, row in enumerate(sheet.iter_rows()):
-        if number >= _MOST_ROWS:
-            raise ParseError("A sheet claims to have more rows than any program makes: save the file anew.")
-        yield [_text(cell) for cell in row]
+def _rows(sheet: Any) -> Iterator[dict[int, str]]:
+    """The texts of each row by their columns.
+
+    openpyxl's own walk over the rows fills them up from the first column to the last that is used, of which a sheet may
+    have 16,384, and makes a row of each number that is left out.
+    """
+    book = sheet.parent
+    with sheet._get_source() as source:
+        parser = WorkSheetParser(
+            source,
+            sheet._shared_strings,
+            data_only=True,
+            epoch=book.epoch,
+            date_formats=book._date_formats,
+            timedelta_formats=book._timedelta_formats,
+        )
+        for number, cells in parser.parse():
+            if number > _MOST_ROWS:
+                raise ParseError("A sheet claims to have more rows than any program makes: save the file anew.")
+            yield {cell["column"] - 1: _text(ReadOnlyCell(sheet, **cell)) for cell in cells}
 
 
 def _text(cell: Any) -> str:

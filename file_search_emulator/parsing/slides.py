@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from pathlib import Path
+from typing import BinaryIO
 
 import pptx
 from pptx.shapes.autoshape import Shape
@@ -17,11 +17,10 @@ from file_search_emulator.parsing.rows import lines
 from file_search_emulator.parsing.section import Section
 
 
-def read(path: Path) -> list[Section]:
+def read(file: BinaryIO) -> list[Section]:
     """One section for each slide; its number is the page, its title the heading."""
-    office.check(path)
-    with path.open("rb") as file:
-        presentation = pptx.Presentation(file)
+    office.check(file)
+    presentation = pptx.Presentation(file)
     return [_section(slide, number) for number, slide in enumerate(presentation.slides, start=1)]
 
 

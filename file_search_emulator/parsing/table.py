@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
-from pathlib import Path
+from typing import BinaryIO
 
 from file_search_emulator.parsing.decoding import decode
 from file_search_emulator.parsing.rows import lines
@@ -13,9 +13,9 @@ from file_search_emulator.parsing.section import Section
 _DELIMITERS = ",;\t|"
 
 
-def read(path: Path) -> list[Section]:
+def read(file: BinaryIO) -> list[Section]:
     """All rows as one section, each with the names of its columns."""
-    text = decode(path.read_bytes())
+    text = decode(file.read())
     csv.field_size_limit(len(text) + 1)
     rows = csv.reader(io.StringIO(text, newline=""), delimiter=_delimiter(text))
     return [Section("\n".join(lines(rows)))]

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from pathlib import Path
+from typing import BinaryIO
 
 from file_search_emulator.parsing.decoding import decode
 from file_search_emulator.parsing.section import Section
 
 
-def read(path: Path) -> list[Section]:
+def read(file: BinaryIO) -> list[Section]:
     """The whole text as one section."""
-    return [Section(decode(path.read_bytes()))]
+    return [Section(decode(file.read()))]

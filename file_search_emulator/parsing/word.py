@@ -8,7 +8,7 @@ content controls.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from pathlib import Path
+from typing import BinaryIO
 
 import docx
 from docx.document import Document
@@ -28,11 +28,10 @@ _CONTROL, _CONTROLLED = qn("w:sdt"), qn("w:sdtContent")
 _RUNS = "./w:r | ./*[self::w:hyperlink or self::w:ins or self::w:smartTag or self::w:fldSimple or self::w:sdt]//w:r"
 
 
-def read(path: Path) -> list[Section]:
+def read(file: BinaryIO) -> list[Section]:
     """One section for each heading; the text of page headers and footers comes last, once."""
-    office.check(path)
-    with path.open("rb") as file:
-        document = docx.Document(file)
+    office.check(file)
+    document = docx.Document(file)
     outline = Outline()
     styles = _style_names(document)
     for block in _blocks(document.element.body):

@@ -13,7 +13,7 @@ from typing import Any
 import httpx2
 import pytest
 
-from tests.hostile import BOMBS, HOSTILE, Hostile
+from tests.hostile import BOMBS, HOGS, HOSTILE, Hostile
 from tests.servers import Server, flamehaven, until
 
 LIMIT_MB = 50
@@ -252,3 +252,17 @@ def test_thousands_of_files_at_once_are_all_indexed(server: Server, data: Path) 
     for number in range(0, 5000, 500):
         answer = server.get("/api/search", params={"q": f"What is the code of crate {number}?", "store": "many"}).json()
         assert str(number * 7919 % 100_003) in answer["answer"]
+
+
+@pytest.mark.slow
+def test_a_small_document_does_not_wait_for_the_hostile_ones_of_another_store(server: Server, data: Path) -> None:
+    pages = [HOGS["drawing.pdf"](), *(content() for content in HOGS.values())]
+    for number in range(10):
+        drop(data, f"hogs/{number}.{['pdf', 'xlsx', 'html', 'html', 'pdf'][number % 5]}", pages[number % 5])
+    until(lambda: len(documents(server, "hogs")) == 10)
+    with served(server):
+        put = server.put("/api/documents/beside/x.md", content="The tower is 80 m high.", headers={"Prefer": "wait=30"})
+        assert put.json()["status"] == "indexed"
+        waiting = [each for each in documents(server, "hogs").values() if each["status"] == "pending"]
+        assert waiting, "the hostile ones were not done first"
+    until(lambda: settled(server, "hogs", 10), 500)

@@ -1,8 +1,10 @@
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import signal
+import socket
 import subprocess
 import sys
 import threading
@@ -13,8 +15,10 @@ from pathlib import Path
 
 import pytest
 
-from file_search_emulator.parsing import LimitedParser, ParseError, Section
-from tests.hostile import PDF_BOMBS, page, show, stream
+from file_search_emulator.parsing import LimitedParser, ParseError, Section, parse
+from shared.gemini.mime import mime_type_of
+from tests.documents import EXAMPLES, Example
+from tests.hostile import HOGS, PDF_BOMBS, page, show, stream
 
 _TEXT = "text/plain"
 
@@ -70,6 +74,24 @@ def test_sections_come_back_whole(parser: LimitedParser, tmp_path: Path) -> None
         Section('Größe\n\n"quoted" \u2028 \x85 text}', heading="Größe"),
         Section('日本\n\n{"end": true}', heading="Größe > 日本"),
     ]
+
+
+@pytest.mark.parametrize("example", EXAMPLES, ids=lambda example: example.name)
+def test_the_child_reads_whatever_can_be_read(parser: LimitedParser, tmp_path: Path, example: Example) -> None:
+    path = tmp_path / example.name
+    example.write(path)
+    with path.open("rb") as file:
+        assert parser.parse(path, mime_type_of(path.name)) == parse(file, mime_type_of(path.name), path.name)
+
+
+@pytest.mark.parametrize("encoding", ["cp932", "euc_kr", "gb18030", "cp1251", "cp1252", "utf-16"])
+def test_the_child_knows_every_encoding(parser: LimitedParser, tmp_path: Path, encoding: str) -> None:
+    path = tmp_path / "page.html"
+    text = {"cp932": "有給休暇", "gb18030": "公司年假", "euc_kr": "연차 휴가", "cp1251": "Отпуск"}.get(
+        encoding, "Größe"
+    )
+    path.write_bytes(f"<meta charset={encoding}><p>{text}".encode(encoding))
+    assert parser.parse(path, "text/html")[0].text == text
 
 
 def test_refusals_come_back_as_they_are(parser: LimitedParser, tmp_path: Path) -> None:
@@ -152,13 +174,38 @@ def test_each_limit_holds(tmp_path: Path, note: Path, limits: dict[str, int], me
         parser.close()
 
 
+@pytest.mark.parametrize(
+    ("name", "message"), [("attributes.html", "more than 1000 attributes"), ("nested.html", "nests its elements")]
+)
+def test_a_page_that_takes_long_by_its_shape_is_refused_at_once(tmp_path: Path, name: str, message: str) -> None:
+    path = tmp_path / name
+    path.write_bytes(HOGS[name]())
+    parser = LimitedParser(cpu_seconds=10)
+    try:
+        with pytest.raises(ParseError, match=message):
+            parser.parse(path, "text/html")
+    finally:
+        parser.close()
+
+
+def test_cells_that_are_far_apart_take_no_longer(tmp_path: Path) -> None:
+    path = tmp_path / "far-cells.xlsx"
+    path.write_bytes(HOGS[path.name]())
+    parser = LimitedParser(cpu_seconds=10)
+    try:
+        (section,) = parser.parse(path, mime_type_of(path.name) or "")
+    finally:
+        parser.close()
+    assert section.text.split() == ["1"] * 20_000
+
+
 def test_a_reader_that_never_ends_is_ended(tmp_path: Path, note: Path) -> None:
-    path = tmp_path / "deep.html"
-    path.write_text("<div>" * 400_000)
+    path = tmp_path / "slow.pdf"
+    path.write_bytes(PDF_BOMBS["much text"]())
     parser = LimitedParser(cpu_seconds=1)
     try:
         with pytest.raises(ParseError, match="damaged, or needs more memory or time"):
-            parser.parse(path, "text/html", "deep.html")
+            parser.parse(path, "application/pdf", "slow.pdf")
         assert parser.parse(note, _TEXT, "") == [Section("Good news.")]
     finally:
         parser.close()
@@ -167,8 +214,8 @@ def test_a_reader_that_never_ends_is_ended(tmp_path: Path, note: Path) -> None:
 def test_a_file_that_took_its_time_is_not_read_again(
     tmp_path: Path, note: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    path = tmp_path / "deep.html"
-    path.write_text("<div>" * 400_000)
+    path = tmp_path / "slow.pdf"
+    path.write_bytes(PDF_BOMBS["much text"]())
     started: list[object] = []
     start = subprocess.Popen
     monkeypatch.setattr(subprocess, "Popen", lambda *args, **options: started.append(args) or start(*args, **options))
@@ -176,7 +223,7 @@ def test_a_file_that_took_its_time_is_not_read_again(
     try:
         parser.parse(note, _TEXT, "")
         with pytest.raises(ParseError, match="damaged, or needs more memory or time"):
-            parser.parse(path, "text/html", "deep.html")
+            parser.parse(path, "application/pdf", "slow.pdf")
         assert len(started) == 1
     finally:
         parser.close()
@@ -262,7 +309,7 @@ from file_search_emulator.parsing import LimitedParser
 parser = LimitedParser()
 print(parser.parse(Path(sys.argv[1]), "text/plain")[0].text, flush=True)
 if len(sys.argv) > 2:
-    parser.parse(Path(sys.argv[2]), "text/html")
+    parser.parse(Path(sys.argv[2]), "application/pdf")
 threading.Event().wait()
 """
 
@@ -271,8 +318,8 @@ threading.Event().wait()
 def test_the_child_dies_with_a_parent_that_is_killed(tmp_path: Path, note: Path, busy: bool) -> None:
     script = tmp_path / "no_main_guard.py"
     script.write_text(_PARENT)
-    endless = tmp_path / "deep.html"
-    endless.write_text("<div>" * 400_000)
+    endless = tmp_path / "slow.pdf"
+    endless.write_bytes(PDF_BOMBS["much text"]())
     arguments = [sys.executable, str(script), str(note), *([str(endless)] if busy else [])]
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
     with subprocess.Popen(arguments, stdout=subprocess.PIPE, env=environment) as parent:
@@ -300,14 +347,15 @@ def test_a_parser_whose_memory_the_system_does_not_limit_watches_it_itself(
         "from file_search_emulator.parsing import child\n"
         "child.main(int(sys.argv[1]), 30, 0)\n"
     )
-    request = f'{{"path": "{note}", "mime_type": "{_TEXT}", "name": ""}}\n'.encode()
+    request = json.dumps({"mime_type": _TEXT, "name": ""}).encode() + b"\n"
     command = [sys.executable, "-c", program, str(memory)]
-    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as child:
-        assert child.stdin
+    ours, theirs = socket.socketpair()
+    with ours, theirs, subprocess.Popen(command, stdin=theirs.fileno(), stdout=subprocess.PIPE) as child:
+        theirs.close()
         assert child.stdout
         if ends_with == 0:
-            child.stdin.write(request)
-            child.stdin.flush()
+            with note.open("rb") as file:
+                socket.send_fds(ours, [request], [file.fileno()])
             assert b"Good news." in child.stdout.readline()
-            child.stdin.close()
+            ours.close()
         assert child.wait(20) == ends_with

@@ -46,7 +46,8 @@ def pages(*texts: str, trailer: bytes = b"") -> bytes:
 def _parse(folder: Path, content: bytes) -> list[Section]:
     path = folder / "file"
     path.write_bytes(content)
-    return parse(path, "application/pdf")
+    with path.open("rb") as file:
+        return parse(file, "application/pdf")
 
 
 def test_each_page_with_text_is_a_section(tmp_path: Path) -> None:

@@ -13,7 +13,8 @@ _TABLE = "Plan: Basic | Price: 10 EUR\nPlan: Pro | Price: 20 EUR"
 def _parse(folder: Path, content: str | bytes, mime_type: str, name: str = "file") -> list[Section]:
     path = folder / name
     path.write_bytes(content.encode() if isinstance(content, str) else content)
-    return parse(path, mime_type, name)
+    with path.open("rb") as file:
+        return parse(file, mime_type, name)
 
 
 @pytest.mark.parametrize(
@@ -133,6 +134,43 @@ def test_a_long_heading_is_cut_and_its_text_is_not(tmp_path: Path) -> None:
 
 def test_deep_html_is_read(tmp_path: Path) -> None:
     assert "deep" in _parse(tmp_path, "<div>" * 5_000 + "deep", "text/html")[0].text
+
+
+@pytest.mark.parametrize(
+    "page",
+    [
+        "<p>text" * 20_000,
+        "<br>text" * 20_000,
+        "<svg>" + "<path d='M0 0'/>" * 20_000 + "</svg><p>text",
+        "<b><i>x</i></b>" * 20_000,
+        "<ul>" + "<li>text" * 20_000 + "</ul>",
+        "<script>" + "if (a<b && c) { x / y }" * 20_000 + "</script><p>text",
+        "<!-- " + "<div " * 20_000 + "--><p>text",
+        f"<p title='{'a ' * 20_000}'>text",
+        "<a b>text</a>" * 20_000,
+    ],
+)
+def test_a_large_page_is_not_taken_for_a_hostile_one(tmp_path: Path, page: str) -> None:
+    assert _parse(tmp_path, page, "text/html")
+
+
+@pytest.mark.parametrize(
+    "page",
+    [
+        "<div>" * 20_000,
+        "<div></b>" * 20_000,
+        "<!-- x --><span\n>" * 20_000,
+        "<DIV a='>'>" * 20_000,
+        "<div/>" * 20_000,
+        "<p " + "a " * 20_000,
+        "<p a='" + "' b='" * 20_000,
+        "<p " + "a/" * 20_000,
+        "<script " + "a " * 20_000,
+    ],
+)
+def test_a_page_that_nests_too_deeply_or_has_too_many_attributes_is_refused(tmp_path: Path, page: str) -> None:
+    with pytest.raises(ParseError, match=r"too deeply|attributes"):
+        _parse(tmp_path, page + "text", "text/html")
 
 
 def test_json_as_paths_and_values(tmp_path: Path) -> None:

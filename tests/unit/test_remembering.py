@@ -62,6 +62,7 @@ def test_no_other_cache_holds_what_strangers_choose() -> None:
     assert found == {
         "file_search_emulator/embedding.py:_load",  # the model
         "file_search_emulator/metadata_filter.py:_parser",  # the parser
+        "file_search_emulator/parsing/limited.py:_say_missing",  # which of two parts the kernel lacks
         "file_search_emulator/terms.py:_stop_words",  # the list
         "flamehaven/pages.py:_content",  # the files of /docs
         "functions/ingest/worker.py:_say_not_ours",  # the beginnings of 100 names of buckets
