@@ -94,60 +94,79 @@ _SECONDS = (0.1, 0.5, 1, 2, 5, 10)
 _LONG = (0.1, 0.5, 1, 2, 5, 10, 30, 60, 120, 300, 600)
 _BYTES = (1 << 10, 10 << 10, 100 << 10, 1 << 20, 10 << 20, 50 << 20)
 
-APP_INFO = Metric("flamehaven_filesearch_app_info", "What runs.", ("version", "service", "framework"), kind=Kind.LATEST)
-HTTP_REQUESTS = Metric("http_requests", "Requests that were answered.", ("method", "endpoint", "status"))
+APP_INFO = Metric(
+    "flamehaven_filesearch_app_info",
+    "Version, service and framework of this server.",
+    ("version", "service", "framework"),
+    kind=Kind.LATEST,
+)
+HTTP_REQUESTS = Metric("http_requests", "Requests answered.", ("method", "endpoint", "status"))
 HTTP_SECONDS = Metric(
     "http_request_duration_seconds",
-    "Seconds to the end of an answer.",
+    "Duration of requests, in seconds, to the end of the response.",
     ("method", "endpoint"),
     Kind.HISTOGRAM,
     _HTTP,
 )
-ACTIVE_REQUESTS = Metric("active_requests", "Requests that are being answered.", ("method", "endpoint"), Kind.SUM)
-ERRORS = Metric("errors", "Answers in the common error shape, by their code.", ("error_type", "endpoint"))
-RATE_LIMITED = Metric("rate_limit_exceeded", "Requests refused because there were too many.", ("endpoint",))
-UPLOADS = Metric("file_uploads", "Files that were sent: success or failure.", ("status", "store"))
-UPLOAD_BYTES = Metric("file_upload_size_bytes", "Bytes of a file that was kept.", ("store",), Kind.HISTOGRAM, _BYTES)
+ACTIVE_REQUESTS = Metric("active_requests", "Requests in progress.", ("method", "endpoint"), Kind.SUM)
+ERRORS = Metric("errors", "Error responses, by error code.", ("error_type", "endpoint"))
+RATE_LIMITED = Metric("rate_limit_exceeded", "Requests refused because of a rate limit.", ("endpoint",))
+UPLOADS = Metric("file_uploads", "Uploaded files: success or failure.", ("status", "store"))
+UPLOAD_BYTES = Metric("file_upload_size_bytes", "Size of stored files, in bytes.", ("store",), Kind.HISTOGRAM, _BYTES)
 UPLOAD_SECONDS = Metric(
-    "file_upload_duration_seconds", "Seconds until a file was kept.", ("store",), Kind.HISTOGRAM, _SECONDS
+    "file_upload_duration_seconds",
+    "Time until an uploaded file was stored, in seconds.",
+    ("store",),
+    Kind.HISTOGRAM,
+    _SECONDS,
 )
 SEARCHES = Metric(
     "search_requests",
-    "Searches: success, refused (nothing was found) or error.",
+    "Searches: success, refused (nothing found) or error.",
     ("status", "store"),
 )
 SEARCH_SECONDS = Metric(
-    "search_duration_seconds", "Seconds of a search.", ("store",), Kind.HISTOGRAM, (*_SECONDS, 30.0)
+    "search_duration_seconds", "Duration of searches, in seconds.", ("store",), Kind.HISTOGRAM, (*_SECONDS, 30.0)
 )
 SEARCH_RESULTS = Metric(
-    "search_results_count", "Sources of an answer.", ("store",), Kind.HISTOGRAM, (0, 1, 5, 10, 20, 50, 100)
+    "search_results_count", "Sources per answer.", ("store",), Kind.HISTOGRAM, (0, 1, 5, 10, 20, 50, 100)
 )
-CACHE_HITS = Metric("cache_hits", "Answers that were kept.", ("cache_type",))
-CACHE_MISSES = Metric("cache_misses", "Answers that were not kept.", ("cache_type",))
-CACHE_SIZE = Metric("cache_size", "Answers that processes keep; Redis has its own count.", ("cache_type",), Kind.SUM)
-CPU = Metric("system_cpu_usage_percent", "Of the machine.", kind=Kind.LATEST)
-MEMORY = Metric("system_memory_usage_percent", "Of the machine.", kind=Kind.LATEST)
-DISK = Metric("system_disk_usage_percent", "Of the disk with the data folder.", kind=Kind.LATEST)
+CACHE_HITS = Metric("cache_hits", "Searches answered from the cache.", ("cache_type",))
+CACHE_MISSES = Metric("cache_misses", "Searches not found in the cache.", ("cache_type",))
+CACHE_SIZE = Metric(
+    "cache_size", "Answers cached in the processes; Redis has its own count.", ("cache_type",), Kind.SUM
+)
+CPU = Metric("system_cpu_usage_percent", "CPU use of the host, in percent.", kind=Kind.LATEST)
+MEMORY = Metric("system_memory_usage_percent", "Memory use of the host, in percent.", kind=Kind.LATEST)
+DISK = Metric("system_disk_usage_percent", "Use of the disk that holds the data folder, in percent.", kind=Kind.LATEST)
 STORES = Metric("stores_total", "Stores with documents.", kind=Kind.MOST)
 
-INGEST_OUTCOMES = Metric("ingest_outcomes", "What came of changed objects.", ("outcome",))
-INGEST_SECONDS = Metric("ingest_duration_seconds", "Seconds to see to one object.", (), Kind.HISTOGRAM, _LONG)
+INGEST_OUTCOMES = Metric("ingest_outcomes", "Outcomes of indexing changed objects.", ("outcome",))
+INGEST_SECONDS = Metric("ingest_duration_seconds", "Time to process one object, in seconds.", (), Kind.HISTOGRAM, _LONG)
 EVENT_AGE = Metric(
-    "ingest_event_age_seconds", "Seconds from the queue's taking an event to its end.", (), Kind.HISTOGRAM, _LONG
+    "ingest_event_age_seconds",
+    "Time from an event's arrival in the queue until it is settled, in seconds.",
+    (),
+    Kind.HISTOGRAM,
+    _LONG,
 )
-PENDING = Metric("ingest_pending_documents", "Documents whose current version is not indexed.", kind=Kind.MOST)
+PENDING = Metric("ingest_pending_documents", "Documents whose current version is not indexed yet.", kind=Kind.MOST)
 FAILED = Metric("ingest_failed_documents", "Documents that could not be indexed.", kind=Kind.MOST)
-OLDEST_PENDING = Metric("ingest_oldest_pending_seconds", "Seconds that the oldest of them waits.", kind=Kind.MOST)
-DEAD_LETTERS = Metric("ingest_dead_letters", "Events given up at their last delivery.")
-WORK_STOPPED = Metric(
-    "work_stopped", "1 while a part of the work stands still until an operator acts.", ("part",), Kind.MOST
+OLDEST_PENDING = Metric(
+    "ingest_oldest_pending_seconds", "Age of the oldest pending document, in seconds.", kind=Kind.MOST
 )
-GEMINI_CALLS = Metric("gemini_calls", "Calls of Gemini, each try by itself.", ("method", "outcome"))
-GEMINI_SECONDS = Metric("gemini_call_duration_seconds", "Seconds of a call.", ("method",), Kind.HISTOGRAM, _LONG)
-GEMINI_TOKENS = Metric("gemini_tokens", "Tokens as Gemini counts them.", ("kind", "model"))
-GEMINI_COST = Metric("gemini_cost_dollars", "Their price by GEMINI_INPUT_PRICE and GEMINI_OUTPUT_PRICE.", ("model",))
+DEAD_LETTERS = Metric("ingest_dead_letters", "Events that failed at their last delivery.")
+WORK_STOPPED = Metric("work_stopped", "1 while this part has stopped until an operator acts.", ("part",), Kind.MOST)
+GEMINI_CALLS = Metric("gemini_calls", "Calls to Gemini; each attempt counts.", ("method", "outcome"))
+GEMINI_SECONDS = Metric(
+    "gemini_call_duration_seconds", "Duration of calls to Gemini, in seconds.", ("method",), Kind.HISTOGRAM, _LONG
+)
+GEMINI_TOKENS = Metric("gemini_tokens", "Tokens, as counted by Gemini.", ("kind", "model"))
+GEMINI_COST = Metric(
+    "gemini_cost_dollars", "Cost of the tokens, from GEMINI_INPUT_PRICE and GEMINI_OUTPUT_PRICE.", ("model",)
+)
 GEMINI_KEY_AGE = Metric("gemini_key_age_seconds", "Seconds since this deployment first used its key.", kind=Kind.MOST)
-REDIS_UP = Metric("redis_up", "0 while the Redis that is set cannot be used.", kind=Kind.LEAST)
+REDIS_UP = Metric("redis_up", "0 while the configured Redis cannot be used.", kind=Kind.LEAST)
 
 
 @contextlib.contextmanager
