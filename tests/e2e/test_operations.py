@@ -165,7 +165,9 @@ def test_the_checklist_has_what_a_test_expects_of_it() -> None:
 def test_what_the_runbook_quotes_is_what_the_server_says() -> None:
     """Each text in the first column of the table; three dots stand for what differs."""
     source = "".join(
-        path.read_text() for place in ("shared", "functions", "flamehaven") for path in (ROOT / place).rglob("*.py")
+        path.read_text()
+        for place in ("shared", "functions", "flamehaven", "file_search_emulator")
+        for path in (ROOT / place).rglob("*.py")
     )
     said = re.sub(r'" ?\n\s+f?"', "", source)
     rows = re.findall(r"^\| (`.+?) \|", GUIDE, re.MULTILINE)
@@ -180,7 +182,7 @@ def test_what_the_runbook_quotes_is_what_the_server_says() -> None:
 
 @pytest.mark.slow
 def test_the_bill_of_materials_has_every_locked_package_with_its_hashes(tmp_path: Path) -> None:
-    command = block("Updates", 2).replace(".venv/bin/", f"{Path(sys.executable).parent}/")
+    command = block("Packages", 1).replace(".venv/bin/", f"{Path(sys.executable).parent}/")
     shell(command.replace("sbom.json", str(tmp_path / "sbom.json")))
     bill = json.loads((tmp_path / "sbom.json").read_text())
     assert bill["metadata"]["component"]["name"] == "flamehaven-filesearch"
