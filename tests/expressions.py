@@ -21,9 +21,9 @@ from types import ModuleType
 from typing import Any
 
 PACKAGES = ("file_search_emulator", "flamehaven", "functions", "shared")
-SHORT, LONG = 8_000, 64_000
+SHORT, LONG = 4_000, 32_000
 """Characters of the texts."""
-AT_ONCE = 0.012
+AT_ONCE = 0.006
 """Seconds of CPU within which a short text is no trouble: quadratic time is more than that."""
 MOST_GROWTH = 24.0
 """Of the time from a short to a long text: 8 is linear, 64 is quadratic."""
