@@ -21,6 +21,7 @@ from shared.buckets.metadata_file import MAX_BYTES, parse_metadata
 from shared.errors import ServiceError
 from shared.logs import request_id
 from shared.names import METADATA_SUFFIX, described_by, object_problem, store_of
+from shared.quotas import Room
 from shared.records import Reason, Status
 from shared.runtime import Runtime
 
@@ -81,7 +82,8 @@ async def keep(
             raise ServiceError("INVALID_FILENAME", problem)
         name = await parts.documents.find(name)
         _check(name, 1 if size is None else size, parts)
-        info = await _put(parts, name, _checked(name, data, parts))
+        async with parts.quotas.room(store_of(name), size or 0) as room:
+            info = await _put(parts, name, _checked(name, data, parts, room))
     except BaseException:
         metrics.UPLOADS.add("failure", "other")  # of a store that there may not be
         raise
@@ -156,13 +158,14 @@ async def _put(parts: Runtime, name: str, data: bytes | AsyncIterable[bytes]) ->
         raise ServiceError("INVALID_FILENAME", str(error)) from error
 
 
-async def _checked(name: str, data: AsyncIterable[bytes], parts: Runtime) -> AsyncIterator[bytes]:
+async def _checked(name: str, data: AsyncIterable[bytes], parts: Runtime, room: Room) -> AsyncIterator[bytes]:
     """The parts of a file, whose real size is checked too: an error that is raised in here keeps it from being kept."""
     size = 0
     async for part in data:
         size += len(part)
         if size > largest_file(parts):
             _check(name, size, parts)
+        room.grow(size)
         yield part
     _check(name, size, parts)
 

@@ -20,6 +20,7 @@ from shared.keys import Keys
 from shared.notices import Notices
 from shared.places import place_of
 from shared.progress import Progress
+from shared.quotas import Quotas
 from shared.records import Records
 from shared.settings import Settings, settings
 from shared.state.collection import read
@@ -53,6 +54,7 @@ class Runtime:
     turns: Turns
     """Taken to put one."""
     progress: Progress
+    quotas: Quotas
     unfinished: Unfinished
     notices: Notices
     keys: Keys
@@ -117,6 +119,7 @@ async def open_runtime(settings: Settings) -> Runtime:
         flights=Flights(),
         turns=Turns(settings.parallel_searches, waiting=settings.parallel_searches),
         progress=Progress(documents, records),
+        quotas=Quotas(documents, settings.store_quota_mb << 20),
         unfinished=Unfinished(state),
         notices=Notices(state, settings),
         keys=Keys(state),

@@ -149,6 +149,12 @@ class Settings(BaseSettings):
     temperature: float = Field(0.5, ge=0, le=2, description="How freely the model words its answers.")
     max_sources: int = Field(5, ge=1, le=100, description="How many passages an answer may rest on.")
     max_file_size_mb: int = Field(50, ge=1, description="The largest document, in MB of 1,048,576 bytes.")
+    store_quota_mb: int = Field(
+        0,
+        ge=0,
+        description="How many MB of 1,048,576 bytes the documents of one store may have together; an upload that would "
+        "exceed it is refused. 0 for any number.",
+    )
     upload_timeout_sec: int = Field(60, ge=1, description="The longest that sending one document to Gemini may take.")
     parallel_uploads: int = Field(
         8, ge=1, le=100, description="How many documents one process sends to Gemini at once."
