@@ -42,7 +42,7 @@ def test_every_container_is_locked_down_and_pinned(name: str) -> None:
     assert service["cap_drop"] == ["ALL"]
     assert service["security_opt"] == ["no-new-privileges:true"]
     assert service["logging"]["options"].keys() == {"max-size", "max-file"}
-    assert re.fullmatch(r"[\w./-]+:v?\d+\.\d[\w.-]*", service["image"])
+    assert re.fullmatch(r"[\w./-]+:v?\d+\.\d[\w.-]*(@sha256:[0-9a-f]{64})?", service["image"])
     assert not service.keys() & {"privileged", "pid", "ipc", "network_mode", "devices"}
     assert ("cap_add" in service) is (name == "nginx")
 
