@@ -120,6 +120,8 @@ async def get_document(request: Request) -> Response:
 @endpoint
 async def put_document(request: Request) -> Response:
     """Put the body into the bucket as this object; `NAME.metadata.json` describes the document `NAME`."""
+    if "content-range" in request.headers:  # RFC 9110, section 14.5: a part must not be taken for the whole
+        raise ServiceError("BAD_REQUEST", "A file cannot be sent in parts. Send all of it, without Content-Range.")
     parts, pump, name = await runtime(), request.app.state.pump, _name(request)
     wait = None
     if name.endswith(METADATA_SUFFIX):

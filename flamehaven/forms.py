@@ -10,6 +10,7 @@ import re
 from email.message import Message
 from typing import Any
 
+from starlette.datastructures import FormData
 from starlette.formparsers import MultiPartException, MultiPartParser
 
 from shared.bodies import unsupported
@@ -24,6 +25,8 @@ ESCAPED = re.compile("%(22|0D|0A)")
 
 class FormParser(MultiPartParser):
     """Starlette's parser, which takes only the plain `filename`, with every other way to write it."""
+
+    _ended = False
 
     def on_headers_finished(self) -> None:
         part = self._current_part
@@ -41,6 +44,22 @@ class FormParser(MultiPartParser):
         name, value = self.items[-1]
         if name == "_charset_" and isinstance(value, str):  # the encoding of what follows (RFC 7578, section 4.6)
             self._charset = value.strip()
+
+    def on_end(self) -> None:
+        self._ended = True
+
+    async def parse(self) -> FormData:
+        """The form. Raises MultiPartException, also if its last boundary is missing (RFC 2046, section 5.1.1)."""
+        form = await super().parse()
+        if not self._ended:
+            await form.close()
+            raise MultiPartException("its last boundary is missing, so it was cut short. Send it again")
+        return form
+
+
+def is_form(content_type: str) -> bool:
+    """Whether a body of this type is a form with files; case does not matter (RFC 9110, section 8.3.1)."""
+    return content_type.partition(";")[0].strip().lower() == "multipart/form-data"
 
 
 def _check_encodings(headers: dict[bytes, bytes]) -> None:

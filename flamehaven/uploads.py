@@ -14,7 +14,7 @@ from starlette.formparsers import MultiPartException
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
-from flamehaven.forms import FormParser
+from flamehaven.forms import FormParser, is_form
 from flamehaven.intake import Accepted, accepted, applied, keep, largest_file, seconds_to_wait
 from shared.access import check_store
 from shared.bodies import body, declared_length
@@ -63,6 +63,7 @@ async def upload_single(request: Request) -> Response:
     parts, wait = await runtime(), seconds_to_wait(request)
     async with _form(request, parts, largest=1, max_files=1) as form:
         file = form.get("file")
+        _check_fields(request, form, "file")
         if not isinstance(file, UploadFile) or not file.filename:
             raise ServiceError(
                 "VALIDATION_ERROR",
@@ -79,6 +80,7 @@ async def upload_multiple(request: Request) -> Response:
     """Put several files into the bucket, as `STORE/FILE`; each is kept or refused by itself."""
     parts, wait = await runtime(), seconds_to_wait(request)
     async with _form(request, parts, largest=MAX_LARGEST, max_files=MAX_FILES) as form:
+        _check_fields(request, form, "files")
         files = [file for file in form.getlist("files") if isinstance(file, UploadFile) and file.filename]
         if not files:
             raise ServiceError(
@@ -124,6 +126,15 @@ async def _result(parts: Runtime, kept: ObjectInfo | Refused, wait: int | None) 
     return kept if isinstance(kept, Refused) else await accepted(parts, kept, wait=wait)
 
 
+def _check_fields(request: Request, form: FormData, files: str) -> None:
+    """Refuse what would be ignored: a misspelt `store` would put the file into another store. Raises ServiceError."""
+    takes = f"Send each file in the form's field `{files}`, and the name of the store in `store`."
+    if name := next((name for name in form if name not in (files, "store", "_charset_")), None):
+        raise ServiceError("VALIDATION_ERROR", f"The form's field {name[:60]!r} is not known here. {takes}")
+    if name := next(iter(request.query_params), None):
+        raise ServiceError("VALIDATION_ERROR", f"The address takes no parameter, and has {name[:60]!r}. {takes}")
+
+
 def _store(form: FormData) -> str:
     store = form.get("store") or DEFAULT_STORE
     if not isinstance(store, str):
@@ -145,7 +156,7 @@ async def _form(request: Request, parts: Runtime, *, largest: int, max_files: in
     try:
         if (declared_length(request) or 0) > limit:
             raise _TooLarge("")
-        if not request.headers.get("content-type", "").startswith("multipart/form-data"):
+        if not is_form(request.headers.get("content-type", "")):
             raise ServiceError(
                 "VALIDATION_ERROR",
                 "The body is not a form. Send multipart/form-data, as curl -F file=@leave.md does; or PUT the file "
@@ -160,7 +171,8 @@ async def _form(request: Request, parts: Runtime, *, largest: int, max_files: in
             "FILE_SIZE_EXCEEDED", f"The body has more than {limit:,} bytes: a file may have {largest_file(parts):,}."
         ) from None
     except (MultiPartException, FormParserError, KeyError) as error:
-        raise ServiceError("VALIDATION_ERROR", f"The body is not the form that it says it is: {error}.") from error
+        problem = str(error).removesuffix(".")
+        raise ServiceError("VALIDATION_ERROR", f"The body is not the form that it says it is: {problem}.") from error
     except OSError as error:
         raise Misconfigured(f"The upload cannot be taken in: {error.strerror}.") from error
     try:

@@ -94,6 +94,37 @@ def test_a_name_that_cannot_be_is_refused_however_it_is_written(
     assert says in answer.json()["message"]
 
 
+def test_the_type_of_a_form_may_be_written_in_any_case(server: Server) -> None:
+    answer = send(server, form(b'; filename="case.md"'), **{"Content-Type": "Multipart/Form-Data; boundary=b"})
+    assert answer.status_code == 202, answer.text
+
+
+def test_a_form_that_is_cut_short_is_refused_and_nothing_of_it_kept(server: Server, data: Path) -> None:
+    whole = form(b'; filename="short.md"', content=b"The first line.\r\nThe second line.")
+    for cut in (len(b"--\r\n"), len(b"--b--\r\n"), len(b"second line.\r\n--b--\r\n")):
+        answer = send(server, whole[:-cut])
+        assert (answer.status_code, answer.json()["error"]) == (422, "VALIDATION_ERROR"), answer.text
+        assert "cut short" in answer.json()["message"]
+    assert not list((data / "documents").rglob("short.md"))
+    assert send(server, whole.removesuffix(b"\r\n")).status_code == 202
+
+
+@pytest.mark.parametrize("several", [False, True])
+def test_what_a_form_would_lose_is_refused(server: Server, data: Path, several: bool) -> None:
+    path, field = ("/api/upload/multiple", "files") if several else ("/api/upload/single", "file")
+    files = {field: ("lost.md", b"The loom is oiled.")}
+    for answer in (
+        server.post(path, files=files, data={"sotre": "forms"}),
+        server.post(f"{path}?store=forms", files=files),
+        server.post(
+            path, files={**files, "extra": ("other.md", b"The loom is red.")} if several else files, data={"a": 1}
+        ),
+    ):
+        assert (answer.status_code, answer.json()["error"]) == (422, "VALIDATION_ERROR"), answer.text
+        assert "in `store`" in answer.json()["message"]
+    assert not list((data / "documents").rglob("lost.md"))
+
+
 def test_several_files_are_named_in_each_way_too(server: Server) -> None:
     parts = [b"; filename*=utf-8''%C3%96l4.md", b'; filename="=?utf-8?B?w5ZsNS5tZA==?="', b'; filename="6%22.md"']
     body = b"".join(

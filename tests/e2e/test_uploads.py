@@ -46,6 +46,13 @@ def test_who_waits_gets_the_final_state_and_can_search_at_once(server: Server) -
         assert f"{number}417" in answered(server, f"What is the code of locker {number}?", "wait")["answer"]
 
 
+def test_a_part_of_a_file_is_not_taken_for_the_whole(server: Server, data: Path) -> None:
+    headers = {"Content-Range": "bytes 0-3/100"}
+    answer = server.put("/api/documents/parts/x.md", content=b"text", headers=headers)
+    assert (answer.status_code, answer.json()["error"]) == (400, "BAD_REQUEST"), answer.text
+    assert not (data / "documents/parts/x.md").exists()
+
+
 def test_who_waits_hears_why_a_file_failed(server: Server) -> None:
     answer = server.post(
         "/api/upload/single", files={"file": ("bad.pdf", DOOMED)}, data={"store": "wait"}, headers={"Prefer": "wait=20"}
