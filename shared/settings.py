@@ -128,60 +128,69 @@ class Settings(BaseSettings):
         SecretStr(""),
         validation_alias=AliasChoices("GEMINI_API_KEY", "GOOGLE_API_KEY"),
         description="The Gemini API key, or the path of a file that holds it (read again every 30 s). "
-        "`GOOGLE_API_KEY` is taken where this is not set.",
+        "`GOOGLE_API_KEY` is used if this is not set.",
     )
     gemini_base_url: Annotated[str, BeforeValidator(_gemini_address)] = Field(
         "",
-        description="Where the Gemini API is: empty for Google (or, in development without a key, the embedded "
-        "emulator), `emulator:` for the embedded emulator, or the address of any server that speaks it.",
+        description="The address of the Gemini API. Empty: Google, or the built-in emulator in development without "
+        "a key. `emulator:`: the built-in emulator. Any other address: a server with the same API.",
     )
     gemini_project: str = Field(
         "default",
-        description="A name for the Gemini project that the key belongs to. Change it with the project: documents are "
-        "then indexed there anew. A new key of the same project needs no change.",
+        description="A name for the Gemini project that the key belongs to. If you change the project, change this "
+        "name: the documents are then indexed again in the new project. A new key of the same project "
+        "needs no change.",
     )
     default_model: str = Field("gemini-3.8-flash", min_length=1, description="The model that answers.")
     allowed_models: str = Field(
         "",
-        description="The models beside `DEFAULT_MODEL` that a search may ask for, with commas. Empty: no other.",
+        description="Other models that a search may request, separated by commas. Empty: only `DEFAULT_MODEL`.",
     )
-    max_output_tokens: int = Field(1024, ge=1, le=8192, description="The longest answer, in tokens.")
-    temperature: float = Field(0.5, ge=0, le=2, description="How freely the model words its answers.")
-    max_sources: int = Field(5, ge=1, le=100, description="How many passages an answer may rest on.")
-    max_file_size_mb: int = Field(50, ge=1, description="The largest document, in MB of 1,048,576 bytes.")
+    max_output_tokens: int = Field(1024, ge=1, le=8192, description="The maximum length of an answer, in tokens.")
+    temperature: float = Field(
+        0.5, ge=0, le=2, description="The sampling temperature of the model: higher values vary the wording more."
+    )
+    max_sources: int = Field(
+        5, ge=1, le=100, description="The maximum number of passages that the model may use for an answer."
+    )
+    max_file_size_mb: int = Field(50, ge=1, description="The maximum size of a document, in MB of 1,048,576 bytes.")
     store_quota_mb: int = Field(
         0,
         ge=0,
-        description="How many MB of 1,048,576 bytes the documents of one store may have together; an upload that would "
-        "exceed it is refused. 0 for any number.",
+        description="The maximum total size of a store's documents, in MB of 1,048,576 bytes. An upload that would "
+        "exceed it is refused. 0 for no limit.",
     )
-    upload_timeout_sec: int = Field(60, ge=1, description="The longest that sending one document to Gemini may take.")
+    upload_timeout_sec: int = Field(
+        60, ge=1, description="The maximum time to send one document to Gemini, in seconds."
+    )
     parallel_uploads: int = Field(
-        8, ge=1, le=100, description="How many documents one process sends to Gemini at once."
+        8, ge=1, le=100, description="The maximum number of documents that one process sends to Gemini at once."
     )
     cache_ttl_sec: int = Field(
         600,
         ge=0,
         le=86_000,
-        description="How long an answer may be given again while no document of its stores changes, in seconds; 0 for "
-        "never. Where `STATE_URL` is no folder it takes a Redis.",
+        description="How long an answer is cached while no document of its stores changes, in seconds; 0 for no "
+        "caching. If `STATE_URL` is not a folder, caching needs Redis.",
     )
     cache_max_size: int = Field(
-        1024, ge=1, description="How many answers a process keeps; in Redis, its `maxmemory` decides."
+        1024, ge=1, description="The maximum number of cached answers per process; in Redis, its `maxmemory` decides."
     )
     redis_url: Annotated[SecretStr, AfterValidator(_redis_address)] = Field(
         SecretStr(""),
-        description="The Redis that processes share for answers and limits: `redis://`, `rediss://` (TLS), `unix://`, "
-        "or the path of a file that holds that.",
+        description="The Redis that processes share for cached answers and limits: `redis://`, `rediss://` (TLS), "
+        "`unix://`, or the path of a file that holds such an address.",
     )
-    redis_host: str = Field("", description="The host of that Redis, where `REDIS_URL` is not set.")
-    redis_port: int = Field(6379, ge=1, le=65535, description="Its port.")
-    redis_password: SecretStr = Field(SecretStr(""), description="Its password, or the path of a file that holds it.")
-    redis_db: int = Field(1, ge=0, description="Its database.")
+    redis_host: str = Field("", description="The host of Redis, if `REDIS_URL` is not set.")
+    redis_port: int = Field(6379, ge=1, le=65535, description="The port of Redis.")
+    redis_password: SecretStr = Field(
+        SecretStr(""), description="The password of Redis, or the path of a file that holds it."
+    )
+    redis_db: int = Field(1, ge=0, description="The database number of Redis.")
     search_rate_limit: Annotated[str, BeforeValidator(_rate)] = Field(
         "100/minute",
-        description="How many searches one key may ask, or one address that has none: `N/second`, `/minute`, `/hour` "
-        "or `/day`; empty for no limit.",
+        description="The maximum rate of searches per key, or per address without a key: `N/second`, `/minute`, "
+        "`/hour` or `/day`; empty for no limit.",
     )
     upload_rate_limit: Annotated[str, BeforeValidator(_rate)] = Field(
         "10/minute", description="The same for uploads of one document."
@@ -190,136 +199,144 @@ class Settings(BaseSettings):
         "5/minute", description="The same for uploads of several documents."
     )
     api_rate_limit: Annotated[str, BeforeValidator(_rate)] = Field(
-        "600/minute", description="The same for every other request but those for health and metrics."
+        "600/minute", description="The same for all other requests, except health and metrics."
     )
     daily_token_budget: int = Field(
-        0, ge=0, description="How many Gemini tokens one key, or address, may use up in 24 hours; 0 for any number."
+        0, ge=0, description="The maximum number of Gemini tokens per key or address in 24 hours; 0 for no limit."
     )
     parallel_searches: int = Field(
         64,
         ge=1,
         le=1000,
-        description="How many questions one process puts to Gemini at once; as many more may wait for it.",
+        description="The maximum number of questions that one process sends to Gemini at once; the same number may "
+        "wait.",
     )
     search_access: Annotated[Literal["iam", "key"], BeforeValidator(_lower)] = Field(
         "iam",
-        description="Who lets callers of the search function in: the platform that runs it (`iam`), or the function, "
-        "which then asks for an API key (`key`). The server always asks itself.",
+        description="Who checks callers of the search function: the platform that runs it (`iam`), or the function, "
+        "which then requires an API key (`key`). The server always checks keys.",
     )
     google_cloud_project: str = Field(
         "",
-        description="The Google Cloud project that log lines are kept in: with it they name their trace as Cloud "
-        "Logging wants it.",
+        description="The Google Cloud project of the log. If it is set, log lines name their trace in the format of "
+        "Cloud Logging.",
     )
     flamehaven_metrics_enabled: bool = Field(
-        False, description="Whether anything is counted, and shown at `/prometheus` and `/metrics`: `1` or `0`."
+        False, description="Whether metrics are collected and served at `/prometheus` and `/metrics`: `1` or `0`."
     )
     internal_networks: Annotated[str, BeforeValidator(_networks)] = Field(
         "127.0.0.0/8, ::1",
-        description="The addresses or networks from which `/prometheus` and `/metrics` need no admin key, with commas. "
-        "What counts is the connection; one on which a proxy passes on for somebody else never does.",
+        description="Addresses or networks that may read `/prometheus` and `/metrics` without the admin key, "
+        "separated by commas. Only direct connections count, not those that a proxy forwards.",
     )
     gemini_input_price: float = Field(
-        0, ge=0, description="Dollars for a million tokens that the model reads, for the metric of the cost."
+        0, ge=0, description="The price of a million input tokens in dollars, for the cost metric."
     )
-    gemini_output_price: float = Field(0, ge=0, description="Dollars for a million tokens that it writes.")
+    gemini_output_price: float = Field(0, ge=0, description="The price of a million output tokens in dollars.")
     trusted_proxies: Annotated[str, BeforeValidator(_networks)] = Field(
         "127.0.0.0/8, ::1",
-        description="The addresses or networks of reverse proxies, with commas: only what they say in "
-        "`X-Forwarded-For` and `X-Forwarded-Proto` is believed.",
+        description="Addresses or networks of reverse proxies, separated by commas. Only their `X-Forwarded-For` "
+        "and `X-Forwarded-Proto` are trusted.",
     )
     flamehaven_admin_key: SecretStr = Field(
         SecretStr(""),
-        description="The key that may do everything, or the path of its file. Empty: in production the first start "
-        "makes one in `DATA_DIR/admin.key`; in development nobody on the same machine needs one before a key is made.",
+        description="The key with full access, or the path of a file that holds it. Empty: in production the first "
+        "start makes one in `DATA_DIR/admin.key`; in development nobody on the same machine needs a key "
+        "until one is made.",
     )
     oauth_issuer: str = Field(
         "",
-        description="The OIDC provider whose tokens are taken beside keys, exactly as it calls itself. Empty: none.",
+        description="The OIDC provider whose tokens are accepted besides keys, exactly as in its claim `iss`. "
+        "Empty: none.",
     )
-    oauth_audience: str = Field("", description="What a token has to be for: its claim `aud`. Needed with an issuer.")
+    oauth_audience: str = Field("", description="The required claim `aud` of a token. Needed with an issuer.")
     oauth_jwks_url: str = Field(
-        "", description="Where the provider's keys are. Empty: where its discovery document says."
+        "", description="The address of the provider's public keys. Empty: taken from its discovery document."
     )
     oauth_roles_claim: str = Field(
         "roles",
         min_length=1,
-        description="The claim that holds roles; dots lead into it, as in `realm_access.roles`.",
+        description="The claim that holds the roles. Dots separate nested names, as in `realm_access.roles`.",
     )
     oauth_roles_prefix: str = Field(
-        "", description="What stands before `search`, `upload`, `manage` and `admin` in the names of roles."
+        "", description="The prefix of the role names `search`, `upload`, `manage` and `admin`."
     )
     oauth_token_types: str = Field(
         "JWT, at+jwt",
         min_length=1,
-        description="What the header `typ` of a token may say, with commas; a token without it counts as `JWT`. "
-        "`at+jwt` alone takes only access tokens (RFC 9068).",
+        description="The accepted values of a token's header `typ`, separated by commas; a token without it counts "
+        "as `JWT`. `at+jwt` alone accepts only access tokens (RFC 9068).",
     )
     oauth_max_lifetime_sec: int = Field(
         86_400,
         ge=60,
-        description="The longest that a token may be valid, in seconds, from its `iat` (else from now) to its `exp`.",
+        description="The maximum lifetime of a token in seconds, from its `iat` (or from now) to its `exp`.",
     )
     oauth_required_roles: str = Field(
-        "", description="The roles that make an admin, with commas between them. Empty: `admin`, after the prefix."
+        "", description="The roles that make an admin, separated by commas. Empty: `admin`, after the prefix."
     )
     oauth_stores_claim: str = Field(
         "stores",
-        description="The claim that holds the stores that exist for a token, or `*` for all; a token without it has "
-        "none. Empty: every token has all stores.",
+        description="The claim that lists the stores that a token may use, or `*` for all; a token without the "
+        "claim may use none. Empty: every token may use all stores.",
     )
     environment: Environment = Field(
-        "production", description="`production` or `development`; development needs no key and logs for people."
+        "production", description="`production` or `development`. Development needs no key and writes a plain-text log."
     )
-    log_level: LogLevel = Field("info", description="The least severe lines to log.")
-    data_dir: Path = Field(Path("data"), description="The folder for everything that has no place of its own.")
+    log_level: LogLevel = Field("info", description="The lowest level of log lines to write.")
+    data_dir: Path = Field(Path("data"), description="The folder for all data that is not placed elsewhere.")
     documents_url: Annotated[str, BeforeValidator(_bucket_address)] = Field(
         "",
-        description="The bucket of documents: `gs://BUCKET/PREFIX`, `s3://BUCKET/PREFIX` (a prefix is optional), or "
-        "the path of a folder that is there. Empty: `DATA_DIR/documents`, which is made where it is missing.",
+        description="The bucket of documents: `gs://BUCKET/PREFIX`, `s3://BUCKET/PREFIX` (the prefix is optional), "
+        "or the path of an existing folder. Empty: `DATA_DIR/documents`, which is created if it is "
+        "missing.",
     )
     state_url: Annotated[str, BeforeValidator(_bucket_address)] = Field(
         "",
-        description="The bucket of records, in the same forms; all processes of a deployment share it. Empty: "
-        "`DATA_DIR/state`. It may be below the documents if its prefix starts with a dot.",
+        description="The bucket of records, in the same formats; all processes of a deployment share it. Empty: "
+        "`DATA_DIR/state`. It may be inside the documents bucket if its prefix starts with a dot.",
     )
     events_url: Annotated[str, BeforeValidator(_queue_address)] = Field(
         "",
-        description="The queue that tells the server of changes in the bucket: `pubsub://PROJECT/SUBSCRIPTION` or "
-        "`sqs://QUEUE`. A folder is watched without one.",
+        description="The queue that reports changes in the bucket: `pubsub://PROJECT/SUBSCRIPTION` or "
+        "`sqs://QUEUE`. A folder is watched without a queue.",
     )
     watch_mode: Annotated[WatchMode, BeforeValidator(_lower)] = Field(
         "auto",
-        description="How changes in a documents folder are noticed: `events` of the operating system, `polling` (for "
-        "network and shared folders, which send no events), or `auto`: events, but polling under WSL.",
+        description="How changes in a documents folder are detected: `events` of the operating system, `polling` "
+        "(for network and shared folders, which send no events), or `auto` (events, but polling under "
+        "WSL).",
     )
     sweep_interval_sec: int = Field(
-        600, ge=0, description="Seconds between the server's comparisons of bucket and index; 0 for none."
+        600,
+        ge=0,
+        description="The time between the server's sweeps, which compare bucket and index, in seconds; 0 for none.",
     )
     sweep_max_deletions_percent: int = Field(
         50,
         ge=0,
         le=100,
-        description="The share of a store's documents, in percent, that a sweep may take out of the index because the "
-        "bucket lacks them (five it always may). Beyond it `flamehaven reconcile --yes` does.",
+        description="The maximum share of a store's documents, in percent, that a sweep may remove from the index "
+        "because the bucket lacks them. Five documents are always allowed. `flamehaven reconcile --yes` "
+        "removes more.",
     )
     notify_url: Annotated[str, BeforeValidator(_notify_address)] = Field(
         "",
-        description="Who is told when a document becomes indexed, failed or removed: `pubsub://PROJECT/TOPIC`, or an "
-        "`https://` address that takes a POST.",
+        description="Where notices are sent when a document becomes indexed, failed or removed: "
+        "`pubsub://PROJECT/TOPIC`, or an `https://` address that accepts POST.",
     )
     notify_secret: SecretStr = Field(
         SecretStr(""),
-        description="Signs what is posted to `NOTIFY_URL`: a secret, or the path of a file that holds it.",
+        description="The secret that signs notices to `NOTIFY_URL`, or the path of a file that holds it.",
     )
     cors_origins: Annotated[str, BeforeValidator(_origins)] = Field(
         "",
-        description="The origins of other sites' pages that may call this API from a browser, with commas: "
-        "`https://intranet.example.com`; `*` for every one. Their users need a key all the same.",
+        description="Origins whose pages may call this API from a browser, separated by commas: "
+        "`https://intranet.example.com`; `*` for every origin. Their users still need a key.",
     )
     host: str = Field("0.0.0.0", description="The address that the server listens on.")  # noqa: S104 - the original's
     port: int = Field(8000, ge=1, le=65535, description="The port that the server listens on.")
-    workers: int = Field(1, ge=1, le=64, description="How many processes serve.")
+    workers: int = Field(1, ge=1, le=64, description="The number of server processes.")
 
     @model_validator(mode="after")
     def _key_in_production(self) -> Settings:
