@@ -10,7 +10,8 @@ locals {
     push     = "Pub/Sub, when it posts events to ingest"
     schedule = "Cloud Scheduler, when it posts to sweep"
     build    = "Cloud Build, when it builds the functions"
-  }, var.rotation == null ? {} : { rotate = "Makes and deletes Gemini keys, and stores them" })
+    }, var.check == null ? {} : { check = "Writes a document, asks search about it, and compares" },
+  var.rotation == null ? {} : { rotate = "Makes and deletes Gemini keys, and stores them" })
 }
 
 resource "google_service_account" "account" {

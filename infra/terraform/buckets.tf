@@ -74,6 +74,7 @@ locals {
   # Beside reading, every function needs to make sure of the deployment's id, which is an object of the state bucket.
   bucket_grants = merge(
     { for name in ["ingest", "sweep", "search", "health"] : "${name} reads documents" => { bucket = "documents", account = name, role = "roles/storage.objectViewer" } },
+    var.check == null ? {} : { "check writes documents" = { bucket = "documents", account = "check", role = "roles/storage.objectUser" } },
     { for name in ["ingest", "sweep", "search", "health"] : "${name} keeps state" => { bucket = "state", account = name, role = "roles/storage.objectUser" } },
   )
 }

@@ -59,7 +59,7 @@ locals {
       concurrency = 10
       environment = {}
     }
-  }, local.rotate)
+  }, local.rotate, local.check)
 
   environment = merge(var.settings, {
     DATA_DIR             = "/tmp/flamehaven"
@@ -200,6 +200,10 @@ locals {
   invokers = merge(
     { push = { function = "ingest", member = google_service_account.account["push"].member } },
     { schedule = { function = "sweep", member = google_service_account.account["schedule"].member } },
+    var.check == null ? {} : {
+      "schedule checks" = { function = "check", member = google_service_account.account["schedule"].member }
+      "check searches"  = { function = "search", member = google_service_account.account["check"].member }
+    },
     { for name in ["push", "schedule"] : "${name} rotates" => { function = "rotate", member = google_service_account.account[name].member } if var.rotation != null },
     { for member in var.search.members : member => { function = "search", member = member } },
     try(length(var.load_balancer.iap_members), 0) == 0 ? {} : { iap = { function = "search", member = "${local.agent_of}@gcp-sa-iap.iam.gserviceaccount.com" } },

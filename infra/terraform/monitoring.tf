@@ -308,6 +308,7 @@ locals {
     waiting              = "An event waits for more than ${var.alerts.waiting_minutes} minutes. Either more come than Gemini takes (then it only lasts), or each try fails:\n\n    ${local.logs_command}\n\nIs health 200? Does the account ${var.name}-push still have run.invoker of ${var.name}-ingest?"
     sweep                = "No sweep has succeeded for an hour, so nothing repairs what events missed. Look at the jobs of Cloud Scheduler and the log of ${var.name}-sweep."
     sweep-failures       = "The full sweep failed, and its retries too. The small sweep may still succeed: it does not repair what events missed. The log says why:\n\n    ${local.logs_command}\n\nAfter fixing the cause, start a full sweep: `terraform output sweep`."
+    check                = "For three hours no document that was written was found: something between the bucket and the answer does not work, even if every part says that it is well. The log says what search answered:\n\n    ${local.logs_command}"
     copy-failed          = "A daily copy of the documents or the state has failed. The message names the job:\n\n    gcloud pubsub subscriptions pull ${var.name}-copy-failed --auto-ack --project ${var.project}\n\nThat also ends this alert. `gcloud transfer operations list` shows the error. The next copy includes what this one missed."
     server               = "The server's /health answers with 503, or not at all. Its body names the part. Is the certificate active, and does the DNS record lead to `terraform output vm_dns_record`?\n\n    gcloud compute instance-groups managed list-instances ${var.name}-server --region ${var.region} --project ${var.project}"
     key-age              = "The Gemini key is ${var.gemini_key_rotation_days} days old. Make a new one in the same Gemini project and add it: `terraform output add_key`. It is used within a minute. Then disable the old version, delete the old key, and end this alert:\n\n    gcloud pubsub subscriptions pull ${var.name}-rotation-due --auto-ack --project ${var.project}"
@@ -315,7 +316,10 @@ locals {
 
   # What PromQL asks, for metrics of logs and for what is missing. The names are of "Mapping Cloud Monitoring metrics to PromQL".
   count_of = { for name in keys(local.logged) : name => "logging_googleapis_com:user_${replace("${var.name}_${name}", "-", "_")}{monitored_resource=\"${name == "sweep-failures" ? "cloud_scheduler_job" : "cloud_run_revision"}\"}" }
-  queries = {
+  queries = merge(local.always, var.check == null ? {} : {
+    check = { what = "The synthetic check fails", severity = "CRITICAL", query = "absent_over_time(run_googleapis_com:request_count{monitored_resource=\"cloud_run_revision\",service_name=\"${var.name}-check\",response_code_class=\"2xx\"}[3h])", lasting = "3600s" }
+  })
+  always = {
     errors               = { what = "Errors", severity = "ERROR", query = "sum(increase(${local.count_of["errors"]}[5m])) > 5", lasting = "0s" }
     rate-limits          = { what = "Gemini limits the rate", severity = "WARNING", query = "sum(increase(${local.count_of["rate-limits"]}[5m])) > 20", lasting = "900s" }
     environment-failures = { what = "Work stands still", severity = "CRITICAL", query = "sum(increase(${local.count_of["environment-failures"]}[5m])) > 0", lasting = "0s" }

@@ -405,6 +405,24 @@ variable "alerts" {
   }
 }
 
+variable "check" {
+  description = "The synthetic check: a function that writes a document into the store synthetic-check, asks search for what is in it, and compares, as often as the schedule says (cron; at least every three hours, or an alert says that none succeeds). Each takes some questions of Gemini. null for none."
+  type = object({
+    schedule = optional(string, "7 * * * *")
+  })
+  default  = null
+  nullable = true
+
+  validation {
+    condition     = var.check == null || try(can(regex("^(\\S+ +){4}\\S+$", var.check.schedule)), false)
+    error_message = "A schedule has the five fields of cron: minute, hour, day, month, day of the week."
+  }
+  validation {
+    condition     = var.check == null || (var.search.access == "iam" && (var.network.subnetwork != null || (var.load_balancer == null && !var.network.internal_search)))
+    error_message = "The check signs in as a service account, and calls search from a function: it needs search.access = \"iam\", and with a load balancer or internal search a network of yours to call through."
+  }
+}
+
 variable "budget" {
   description = "The billing account (XXXXXX-XXXXXX-XXXXXX), and the amount a month of which 50, 90 and 100 percent are told. Without a currency it is the account's own. null for none."
   type = object({

@@ -119,6 +119,22 @@ def test_documents_and_their_backup_are_versioned_and_apart(applied: Applied) ->
     assert copied["gcs_data_sink"][0]["bucket_name"] == backup["name"]
 
 
+def test_every_former_address_leads_to_a_resource(applied: Applied) -> None:
+    targets = re.findall(r"^  to +=\s(.+)$", (MODULE / "moved.tf").read_text(), re.MULTILINE)
+    assert len(targets) > 10
+    present = {each.address for each in applied.resources}
+    optional = "google_project_service.optional" if "vm" not in applied.variables else ""
+    needed = {target for target in targets if not (optional and target.startswith(optional))}
+    if "alerts" not in applied.variables:
+        needed = {target for target in needed if "alert_policy" not in target}
+    missing = {
+        target
+        for target in needed
+        if target not in present and not any(address.startswith(f"{target}[") for address in present)
+    }
+    assert missing == set()
+
+
 def test_grants_are_small(applied: Applied) -> None:
     assert len(applied.grants()) > 20
     assert not [each.address for each in applied.resources if each.type.endswith(("_iam_binding", "_iam_policy"))]

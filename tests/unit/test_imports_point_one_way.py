@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[2]
-FUNCTIONS = ("functions.health", "functions.ingest", "functions.rotate", "functions.search")
+FUNCTIONS = ("functions.check", "functions.health", "functions.ingest", "functions.rotate", "functions.search")
 EMULATOR = "file_search_emulator"
 MAY_IMPORT = {
     "shared": set[str](),

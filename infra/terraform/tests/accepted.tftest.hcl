@@ -88,6 +88,18 @@ run "more_memory_has_more_cpus" {
   }
 }
 
+run "with_a_synthetic_check" {
+  command = plan
+  variables {
+    check = {}
+  }
+
+  assert {
+    condition     = google_cloud_run_v2_service_iam_member.invoker["check searches"].name == "flamehaven-search" && length(google_cloud_scheduler_job.check) == 1
+    error_message = "The check has a schedule, and may search."
+  }
+}
+
 run "through_identity_aware_proxy" {
   command = plan
   variables {

@@ -198,6 +198,25 @@ run "wrong_values_8" {
   expect_failures = [var.gemini_api_key, var.load_balancer]
 }
 
+run "wrong_values_9" {
+  command = plan
+  variables {
+    # check without a schedule
+    check = { schedule = "daily" }
+  }
+  expect_failures = [var.check]
+}
+
+run "wrong_values_10" {
+  command = plan
+  variables {
+    # check beside keys
+    search = { access = "key" }
+    check  = {}
+  }
+  expect_failures = [var.check]
+}
+
 run "london_is_not_in_the_eu" {
   command = plan
   variables {

@@ -37,7 +37,7 @@ resource "google_project_iam_audit_config" "secrets" {
   }
   audit_log_config {
     log_type         = "DATA_READ"
-    exempted_members = [for name in ["ingest", "sweep", "search", "health", "rotate"] : "serviceAccount:${module.search.service_accounts[name]}"]
+    exempted_members = [for name in ["ingest", "sweep", "search", "health", "rotate", "check"] : "serviceAccount:${module.search.service_accounts[name]}"]
   }
 }
 
@@ -56,4 +56,5 @@ module "search" {
   budget   = var.budget
   rotation = { gemini_project = var.gemini_project }
   backup   = { noncurrent_days = 90 }
+  check    = {}
 }
