@@ -305,7 +305,9 @@ async def test_a_key_ends_the_moment_it_expires_and_elsewhere_soon_after_it_is_r
 
 async def test_an_admin_key_that_cannot_be_read_keeps_the_door_shut_and_other_keys_going(tmp_path: Path) -> None:
     file = tmp_path / "admin.key"
+    file.write_text("here when the server starts, and then no more")
     settings = Settings(environment="development", data_dir=tmp_path, flamehaven_admin_key=SecretStr(str(file)))
+    file.unlink()
     parts = await open_runtime(settings)
     try:
         door = await asyncio.to_thread(open_door, parts)
