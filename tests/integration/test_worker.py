@@ -11,7 +11,6 @@ from typing import Any
 import pytest
 from pydantic import SecretStr
 
-from functions.ingest import worker
 from functions.ingest.events import ObjectEvent
 from functions.ingest.worker import NO_DOCUMENT, settle_event, settle_unfinished
 from shared.records import Status
@@ -36,13 +35,10 @@ async def opened(folder: Path, model: Gemini, **settings: Any) -> AsyncIterator[
         await parts.aclose()
 
 
-async def test_what_takes_long_is_acknowledged_and_left_to_the_small_sweep(
-    tmp_path: Path, slow_gemini: Gemini, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(worker.settle, "__kwdefaults__", {"patience": 0.2})
+async def test_what_takes_long_is_acknowledged_and_left_to_the_small_sweep(tmp_path: Path, slow_gemini: Gemini) -> None:
     async with opened(tmp_path, slow_gemini) as parts:
         await parts.documents.put("hr/tortoise.md", b"The tortoise arrives at noon.")
-        assert await settle_event(parts, ObjectEvent("any", "hr/tortoise.md")) == "pending"
+        assert await settle_event(parts, ObjectEvent("any", "hr/tortoise.md"), patience=0.2) == "pending"
         saved = await parts.records.get("hr/tortoise.md")
         assert saved is not None
         assert (saved.record.lease, len(saved.record.uploads)) == (None, 1)
