@@ -12,7 +12,7 @@ PREFIX = "FLAMEHAVEN_"
 """Variables that start so are meant for this program."""
 COMMAND = ("FLAMEHAVEN_URL", "FLAMEHAVEN_API_KEY")
 """Variables that only the `flamehaven` command reads."""
-CLOSE = 0.88
+CLOSE = 0.85
 """How alike two names are, from 0 to 1 (difflib's ratio), of which one is the other misspelt."""
 KUBERNETES = re.compile(r"\w+_(SERVICE_(HOST|PORT)\w*|PORT(_\d+_\w+)?)")
 """Variables that Kubernetes sets for each service ("Accessing the Service: Environment Variables")."""
@@ -27,10 +27,25 @@ def misspelt(environment: Iterable[str]) -> list[str]:
 def _looks_like_ours(name: str, known: set[str]) -> bool:
     if name in known or KUBERNETES.fullmatch(name):
         return False
-    return name.startswith(PREFIX) or bool(get_close_matches(name, known, n=1, cutoff=CLOSE))
+    return name.startswith(PREFIX) or bool(_meant(name, known, CLOSE))
+
+
+def _meant(name: str, known: set[str], close: float) -> list[str]:
+    """The setting that a name stands for: with the prefix or a word too many or too few, else the nearest."""
+    if name.removeprefix(PREFIX) in known:
+        return [name.removeprefix(PREFIX)]
+    longer = [setting for setting in sorted(known.difference(COMMAND)) if name in _shorter(setting)]
+    return longer[:1] or get_close_matches(name, sorted(known), n=1, cutoff=close)
+
+
+def _shorter(setting: str) -> list[str]:
+    """A setting without one of its words, such as `GEMINI_KEY`, but not the first: many programs have an `API_KEY`."""
+    first, *others = setting.removeprefix(PREFIX).split("_")
+    shorter = ["_".join((first, *others[:index], *others[index + 1 :])) for index in range(len(others))]
+    return [name for name in (*shorter, setting.removeprefix(PREFIX)) if "_" in name]
 
 
 def _sentence(name: str, known: set[str]) -> str:
-    meant = get_close_matches(name.upper(), sorted(known), n=1)
+    meant = _meant(name.upper(), known, 0.6)
     question = f" Did you mean {meant[0]}?" if meant else ""
     return f"{name} is not a setting, and is ignored.{question} docs/settings.md lists all settings."
