@@ -23,8 +23,11 @@ SYSTEM_NAMES = frozenset(
     {
         # folders of deleted files and snapshots: Windows, Synology, QNAP, NetApp, Mac file servers
         "$recycle.bin",
+        "recycler",
+        "recycled",
         "#recycle",
         "@recycle",
+        "@sharebin",
         "@recently-snapshot",
         "#snapshot",
         "~snapshot",
@@ -33,6 +36,8 @@ SYSTEM_NAMES = frozenset(
         "system volume information",
         "lost+found",
         "@eadir",
+        "@tmp",
+        "@__thumb",
         "__macosx",
         "temporary items",
         "thevolumesettingsfolder",
@@ -46,8 +51,9 @@ SYSTEM_NAMES = frozenset(
 )
 """What operating systems and file servers put among people's files, in lower case."""
 TEMPORARY = re.compile(
-    r".*\.(part|partial|filepart|crdownload|download|opdownload|tmp)"  # downloads and copies under way
-    r"|.*~|~\$.*|#.*#",  # editors and Office
+    # downloads and copies under way
+    r".*\.(part|partial|filepart|crdownload|download|opdownload|dtapart|incomplete|aria2|!qb|!ut|!bt|bc!|tmp|temp)"
+    r"|.*~|~\$.*|#.*#|.*\.swp",  # editors and Office
     re.DOTALL,
 )
 """Names of files that another program is still writing, or left behind; in lower case."""
