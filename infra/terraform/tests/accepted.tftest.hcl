@@ -36,7 +36,7 @@ run "everything" {
     settings                 = { DEFAULT_MODEL = "gemini-3.8-flash", NOTIFY_URL = "pubsub://acme/notices" }
     buckets                  = { location = "US", noncurrent_days = 90, soft_deletion_days = 0, kms_key = "projects/acme/locations/us/keyRings/ring/cryptoKeys/key" }
     backup                   = { location = "us-west1", hour = 23, kms_key = "projects/acme/locations/us-west1/keyRings/ring/cryptoKeys/key" }
-    kms_keys                 = { secret = "projects/acme/locations/global/keyRings/ring/cryptoKeys/key", topics = "projects/acme/locations/us-central1/keyRings/ring/cryptoKeys/key", functions = "projects/acme/locations/us-central1/keyRings/ring/cryptoKeys/key" }
+    kms_keys                 = { secret = "projects/example.com:acme/locations/global/keyRings/ring/cryptoKeys/key", topics = "projects/example.com:acme/locations/us-central1/keyRings/ring/cryptoKeys/key", functions = "projects/example.com:acme/locations/us-central1/keyRings/ring/cryptoKeys/key" }
     network                  = { network = "net", subnetwork = "sub", build_pool = "projects/acme/locations/us-central1/workerPools/pool" }
     queue                    = { max_deliveries = 50, maximum_backoff = 300, retention_days = 31, pull = true }
     ingest                   = { max_instances = 1, concurrency = 40 }

@@ -53,7 +53,7 @@ run "wrong_values_2" {
   command = plan
   variables {
     # secret's key that is not global
-    kms_keys = { secret = "projects/acme/locations/us/keyRings/ring/cryptoKeys/key" }
+    kms_keys = { secret = "projects/example.com:acme/locations/us/keyRings/ring/cryptoKeys/key" }
     # pool by its name
     network = { build_pool = "pool" }
     # rotation after years
