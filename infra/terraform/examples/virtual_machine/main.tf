@@ -30,5 +30,5 @@ module "search" {
   gemini_api_key     = var.gemini_api_key
   gemini_key_version = var.gemini_key_version
 
-  vm = { domain = var.domain, version = "1.1.0" }
+  vm = { domain = var.domain, version = "2.0.0.dev0" }
 }
