@@ -156,7 +156,7 @@ def test_odd_names_are_found_under_their_own(server: Server, data: Path) -> None
         assert f"names/{NAMES[number]}" in found
 
 
-def test_links_pipes_and_sockets_are_no_documents(server: Server, data: Path) -> None:
+def test_links_pipes_and_sockets_fail_with_a_reason(server: Server, data: Path) -> None:
     secret = data / "secret.md"
     secret.write_text("The secret number is 1.")
     folder = drop(data, "links/real.md", b"The real number is 2.").parent
@@ -176,12 +176,16 @@ def test_links_pipes_and_sockets_are_no_documents(server: Server, data: Path) ->
         until(lambda: documents(server, "links").get("real.md", {}).get("status") == "indexed")
         drop(data, "links/last.md", b"The last number is 3.")
         until(lambda: documents(server, "links").get("last.md", {}).get("status") == "indexed")
-    assert documents(server, "links").keys() == {"real.md", "last.md"}
+    listed = documents(server, "links")
+    assert {name for name, each in listed.items() if each["status"] == "indexed"} == {"real.md", "last.md"}
+    unread = {"outside.md", "inside.md", "dangling.md", "loop", "etc", "pipe.md", "socket.md"}
+    assert {
+        name: each["reason"]["code"] for name, each in listed.items() if each["status"] == "failed"
+    } == dict.fromkeys(unread, "NOT_A_FILE")
     assert sources(server, "links", "What is the secret number?") == []
     swept = server.post("/api/reconcile", params={"store": "links"}).json()
-    assert (swept["objects"], swept["unsettled"]) == (2, [])
-    for name in ("outside.md", "pipe.md", "socket.md", "loop/real.md"):
-        assert server.get(f"/api/documents/links/{name}").status_code == 404
+    assert (swept["objects"], swept["unsettled"]) == (9, [])
+    assert server.get("/api/documents/links/loop/real.md").status_code == 404
 
 
 def test_a_link_that_takes_a_document_s_place_takes_it_out(server: Server, data: Path) -> None:

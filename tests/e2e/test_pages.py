@@ -85,7 +85,13 @@ def test_a_page_of_an_origin_that_is_set_may(tmp_path: Path) -> None:
         allowed = server.request("OPTIONS", "/api/search", headers={"Origin": intranet, **asked})
         assert (allowed.status_code, allowed.headers["access-control-allow-origin"]) == (200, intranet)
         assert "access-control-allow-credentials" not in allowed.headers
-        answer = server.get("/api/search?q=x&store=nowhere", headers={"Origin": intranet})
+        keyless = server.get("/api/search?q=x&store=nowhere", headers={"Origin": intranet})
+        assert (keyless.status_code, keyless.headers["access-control-allow-origin"]) == (401, intranet)
+        assert keyless.headers["x-frame-options"] == "DENY"
+        key = server.post("/api/admin/keys", json={"name": "page", "scopes": ["search"]}).json()["key"]
+        answer = server.get(
+            "/api/search?q=x&store=nowhere", headers={"Origin": intranet, "Authorization": f"Bearer {key}"}
+        )
         assert (answer.status_code, answer.headers["access-control-allow-origin"]) == (404, intranet)
         assert answer.headers["x-frame-options"] == "DENY"
         for other in (

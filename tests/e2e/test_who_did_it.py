@@ -17,7 +17,7 @@ from tests.provider import AUDIENCE, provider
 from tests.servers import FLAMEHAVEN, INHERITED, ROOT, Server, flamehaven
 
 ADMIN_KEY = "the-admin-key-of-this-test"
-TEXT = "The safe's code is 4711."
+TEXT = "The safe's code is zebra-quartz."
 PROXIED = {"X-Forwarded-For": "198.51.100.9, 203.0.113.7"}
 """What the proxy on this machine, which is trusted, says of a client that says something itself."""
 
@@ -151,7 +151,7 @@ def test_each_change_has_a_line_that_says_who_and_from_where(production: tuple[S
         assert [(line["change"], line["target"]) for line in changes] == said, row
         assert {sender(line) for line in changes} <= {expected}
         assert bool(said) <= answer.is_success, row
-    for secret in (TEXT, "4711", headers["Authorization"].partition(" ")[2]):
+    for secret in (TEXT, "zebra-quartz", headers["Authorization"].partition(" ")[2]):
         assert secret not in log.read_text()
 
 
@@ -245,6 +245,7 @@ def test_a_key_in_the_name_of_a_target_is_not_logged(production: tuple[Server, P
 def test_a_command_on_this_machine_says_so(tmp_path: Path, words: tuple[str, ...], line: str) -> None:
     inherited = {name: os.environ[name] for name in INHERITED if name in os.environ}
     environment = {**inherited, "ENVIRONMENT": "development", "DATA_DIR": str(tmp_path), "LOG_LEVEL": "info"}
+    (tmp_path / "documents").mkdir()
     ran = subprocess.run((*FLAMEHAVEN, *words), env=environment, cwd=ROOT, capture_output=True, text=True, timeout=60)
     assert ran.returncode == 0, ran.stderr
     assert re.search(rf"{line} \(this machine, 127\.0\.0\.1\)$", ran.stderr, re.MULTILINE), ran.stderr

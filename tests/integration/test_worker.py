@@ -76,7 +76,7 @@ async def test_no_more_documents_go_to_gemini_at_once_than_the_setting_allows(
         assert {each.record.status for each in saved if each} == {Status.INDEXED}
 
 
-@pytest.mark.parametrize("name", [".flamehaven/records/x.json", "hr/", "hr/.hidden/x.md", "a//b.md"])
+@pytest.mark.parametrize("name", [".flamehaven/records/x.json", "hr/", "hr/.hidden/x.md", "hr/#recycle/x.md"])
 async def test_events_about_what_is_no_document_are_passed_over(tmp_path: Path, slow_gemini: Gemini, name: str) -> None:
     async with opened(tmp_path, slow_gemini) as parts:
         assert await settle_event(parts, ObjectEvent("any", name)) == NO_DOCUMENT
