@@ -57,8 +57,8 @@ TEMPORARY = re.compile(
     re.DOTALL,
 )
 """Names of files that another program is still writing, or left behind; in lower case."""
-TEMPORARY_FOLDER = re.compile(r".*\.(download|sb-[0-9a-f]{8}-\w{6})", re.DOTALL)
-"""Names of folders that browsers download into, and that Macs save through; in lower case."""
+TEMPORARY_FOLDER = re.compile(r"\.(download|sb-[0-9a-f]{8}-\w{6})\Z")
+"""How names of folders end that browsers download into, and that Macs save through; in lower case."""
 
 
 def normal(name: str) -> str:
@@ -163,6 +163,6 @@ def not_a_document(name: str) -> str | None:
         return f"Names that end in {METADATA_SUFFIX} describe other documents."
     if found := next((segment for segment in segments if segment in SYSTEM_NAMES), None):
         return f"{found.strip()!r} belongs to the operating system or file server, and is not indexed."
-    if TEMPORARY.fullmatch(segments[-1]) or any(map(TEMPORARY_FOLDER.fullmatch, segments)):
+    if TEMPORARY.fullmatch(segments[-1]) or any(map(TEMPORARY_FOLDER.search, segments)):
         return "Names such as x.part, x.tmp, x~, ~$x and #x# are those of temporary files, which are not indexed."
     return None

@@ -40,7 +40,7 @@ def test_a_store_can_be_made_before_there_is_anything_in_it(server: Server) -> N
     again = server.post("/api/stores", json={"name": "plans"})
     assert (again.status_code, again.json()["resource"]) == (200, made.json()["resource"])
     assert not ask(server, "plans", "Anything?")["grounded"]
-    empty = {"documents": 0, "indexed": 0, "pending": 0, "failed": 0, "size_bytes": 0}
+    empty = {"documents": 0, "indexed": 0, "pending": 0, "failed": 0, "size_bytes": 0, "problems": []}
     assert stores(server)["plans"] == {"resource": made.json()["resource"], **empty}
 
 
@@ -50,7 +50,7 @@ def test_a_store_counts_its_documents_by_their_state(server: Server) -> None:
     put(server, "count/c.pdf", "%PDF-1.4 no")
     found = stores(server)["count"]
     assert found.pop("resource").startswith("fileSearchStores/")
-    assert found == {"documents": 3, "indexed": 2, "pending": 0, "failed": 1, "size_bytes": 19}
+    assert found == {"documents": 3, "indexed": 2, "pending": 0, "failed": 1, "size_bytes": 19, "problems": []}
 
 
 def test_a_store_of_which_nothing_can_be_searched_says_so(server: Server, data: Path) -> None:
