@@ -12,9 +12,7 @@ from multiprocessing.context import ForkServerProcess
 from pathlib import Path
 
 _FORKING = multiprocessing.get_context("forkserver")
-_FORKING.set_forkserver_preload(
-    ["flamehaven.cli.serve", "flamehaven.app", "flamehaven.workers", "uvloop", "tests.forked"]
-)
+_FORKING.set_forkserver_preload(["tests.warm"])
 
 
 class Forked:

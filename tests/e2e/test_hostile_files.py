@@ -200,7 +200,7 @@ def test_a_file_that_grows_while_it_is_read_is_indexed_whole(server: Server, dat
     path = drop(data, "grow/log.md", b"")
     with path.open("ab", buffering=0) as file:
         for number in range(60):
-            file.write(f"Entry {number}: valve {number} was set to {number}8 bar.\n\n".encode() * 2000)
+            file.write(f"Entry {number}: valve {number} was set to {number}8 bar.\n\n".encode() * 500)
             if number % 10 == 0:
                 threading.Event().wait(0.1)
     until(lambda: settled(server, "grow", 1), 60)

@@ -172,7 +172,7 @@ def test_two_at_once_agree_on_one_key(deployment: Deployment) -> None:
 CRASHES = {"crashes": st.lists(st.tuples(st.integers(0, 9), st.booleans()), max_size=4), "slow": st.integers(0, 2)}
 
 
-@settings(max_examples=8, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=5, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(**CRASHES)
 def test_whatever_dies_a_repeat_ends_with_one_key_that_works(
     only: Deployment, crashes: list[tuple[int, bool]], slow: int

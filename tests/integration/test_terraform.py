@@ -43,6 +43,7 @@ def test_the_module_fits_the_providers_types(terraform: Terraform) -> None:
     assert terraform.problems() == []
 
 
+@pytest.mark.slow
 def test_its_own_tests_pass(terraform: Terraform) -> None:
     found = [json.loads(line) for line in terraform.done("test", "-json").splitlines()]
     (summary,) = (each["test_summary"] for each in found if each["type"] == "test_summary")

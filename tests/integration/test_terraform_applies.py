@@ -75,6 +75,7 @@ def test_an_apply_without_the_key_keeps_what_is_there(deployed: Deployed, tmp_pa
     assert deployed.planned(tmp_path, **LATER) == {}
 
 
+@pytest.mark.slow
 def test_without_a_version_of_the_key_no_function_is_made(
     deployed: Deployed, terraform: Terraform, tmp_path: Path
 ) -> None:
@@ -84,12 +85,14 @@ def test_without_a_version_of_the_key_no_function_is_made(
     assert deployed.planned(tmp_path, **LATER) == {}
 
 
+@pytest.mark.slow
 def test_an_address_is_taken_from_alerts(deployed: Deployed, tmp_path: Path) -> None:
     deployed.apply(**SMALLEST, **ALERTED)
     deployed.apply(**LATER, alerts={"emails": ["ops@example.com"]})
     assert deployed.planned(tmp_path, **LATER, alerts={"emails": ["ops@example.com"]}) == {}
 
 
+@pytest.mark.slow
 def test_what_is_added_later_replaces_nothing(deployed: Deployed, tmp_path: Path) -> None:
     deployed.apply(**SMALLEST)
     more = {**ALERTED, "vm": {"domain": "files.example.com", "version": "1"}, "rotation": {"source": "./README.md"}}
@@ -99,6 +102,7 @@ def test_what_is_added_later_replaces_nothing(deployed: Deployed, tmp_path: Path
     deployed.apply(**LATER, **more)
 
 
+@pytest.mark.slow
 def test_everything_is_destroyed_once_it_is_not_protected(deployed: Deployed) -> None:
     deployed.apply(**SMALLEST, **ALERTED)
     deployed.apply(**LATER, **ALERTED, deletion_protection=False)
@@ -115,6 +119,7 @@ def examples(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return root / "infra" / "terraform" / "examples"
 
 
+@pytest.mark.slow
 def test_two_deployments_share_a_project(examples: Path, tmp_path: Path) -> None:
     with terraform_in(examples / "two_environments") as terraform:
         two = Deployed(terraform, tmp_path / "terraform.tfstate")

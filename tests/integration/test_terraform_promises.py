@@ -92,7 +92,10 @@ class Applied:
         return [each for each in self.resources if each.type.endswith("_iam_member")]
 
 
-@pytest.fixture(scope="module", params=[SMALLEST, EVERYTHING], ids=["smallest", "everything"])
+@pytest.fixture(
+    scope="module",
+    params=[pytest.param(SMALLEST, marks=pytest.mark.slow, id="smallest"), pytest.param(EVERYTHING, id="everything")],
+)
 def applied(request: pytest.FixtureRequest) -> Iterator[Applied]:
     with terraform_in(MODULE) as terraform:
         yield Applied(terraform.applied(**request.param), request.param)

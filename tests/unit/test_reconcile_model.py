@@ -16,7 +16,7 @@ from tests.schedule import NAMES, SETTINGS, Schedule, happens
 
 
 def test_the_index_comes_to_agree() -> None:
-    run_state_machine_as_test(Schedule, settings=settings(SETTINGS, max_examples=300))
+    run_state_machine_as_test(Schedule, settings=settings(SETTINGS, max_examples=100))
 
 
 class WithWriters(Schedule):
@@ -28,7 +28,7 @@ class WithWriters(Schedule):
 
 
 def test_the_index_comes_to_agree_on_files_that_were_being_written() -> None:
-    run_state_machine_as_test(WithWriters, settings=settings(SETTINGS, max_examples=50))
+    run_state_machine_as_test(WithWriters, settings=settings(SETTINGS, max_examples=30))
 
 
 @pytest.mark.slow
