@@ -220,6 +220,7 @@ def test_a_wrong_key_or_a_full_store_holds_everything_and_loses_nothing(place: P
     assert place.cloud.dead() == []
 
 
+@slow
 def test_a_lease_that_is_held_long_is_no_poison(place: Place) -> None:
     """The event is acknowledged and noted for the small sweep, which indexes the object once the lease is over."""
     name, now = "busy/bee.md", datetime.now(UTC)

@@ -398,6 +398,7 @@ def test_a_closed_pipe_is_no_reason_to_complain(there: Shell, library: str) -> N
         assert process.communicate(timeout=20)[1] == b""
 
 
+@pytest.mark.slow
 def test_without_a_server_the_same_commands_work_on_this_machine(tmp_path: Path, files: Path) -> None:
     own = tmp_path / "data"
     here = Shell(DATA_DIR=str(own))

@@ -79,4 +79,4 @@ def test_a_command_in_a_folder_without_data_says_so_and_makes_nothing(tmp_path: 
 def test_a_command_that_makes_something_makes_the_data_folder(tmp_path: Path) -> None:
     done = run(tmp_path, "stores", "create", "hr")
     assert (done.returncode, done.stderr) == (0, "")
-    assert "hr" in run(tmp_path, "stores").stdout
+    assert (tmp_path / "data" / "documents").is_dir()

@@ -236,9 +236,9 @@ def test_a_key_in_the_name_of_a_target_is_not_logged(production: tuple[Server, P
 @pytest.mark.parametrize(
     ("words", "line"),
     [
-        (("stores", "create", "hr"), "store created: 'hr'"),
+        pytest.param(("stores", "create", "hr"), "store created: 'hr'", marks=pytest.mark.slow),
         (("keys", "create", "Ann"), r"key created: '\w{12} \(Ann\)'"),
-        (("reconcile", "--yes"), "sweep with all deletions: 'every store'"),
+        pytest.param(("reconcile", "--yes"), "sweep with all deletions: 'every store'", marks=pytest.mark.slow),
     ],
     ids=["a store", "a key", "a sweep"],
 )

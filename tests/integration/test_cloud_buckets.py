@@ -421,7 +421,7 @@ OBJECTS = st.sets(st.tuples(SEGMENTS, st.integers(0, 2)).map(lambda each: each[0
 
 
 @given(names=OBJECTS, prefix=st.text("ab-.", max_size=2), size=st.integers(1, 4))
-@settings(max_examples=20, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=10, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_a_listing_is_what_a_simple_model_says(place: Place, names: set[str], prefix: str, size: int) -> None:
     async def check() -> list[tuple[str, bool]]:
         await asyncio.gather(*(place.bucket.put(name, b"{}") for name in names))

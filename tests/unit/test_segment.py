@@ -151,5 +151,5 @@ class Index(RuleBasedStateMachine):
         assert len(snapshot.segments) <= 1 + math.log2(sum(map(len, snapshot.segments)) + 1)
 
 
-Index.TestCase.settings = settings(max_examples=60, stateful_step_count=25, deadline=None)
+Index.TestCase.settings = settings(max_examples=30, stateful_step_count=25, deadline=None)
 TestIndex = Index.TestCase
