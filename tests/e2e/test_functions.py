@@ -112,7 +112,7 @@ def test_the_sweep_finds_what_no_event_announced(cloud: Cloud) -> None:
     path = cloud.documents / "legal" / "nda.md"
     path.parent.mkdir(exist_ok=True)
     path.write_text("Every supplier signs the mutual NDA before the first meeting.")
-    until(lambda: cloud.clients["sweep"].post("/").json()["outcomes"].get("indexed") == 1, every=1)
+    until(lambda: cloud.clients["sweep"].post("/").json()["outcomes"].get("indexed"), every=1)
     assert cloud.ask("Who signs the mutual NDA?", "legal")["grounded"]
     again = cloud.clients["sweep"].post("/").json()
     assert again["outcomes"] == {"unchanged": again["objects"]}
