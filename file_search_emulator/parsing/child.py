@@ -36,9 +36,9 @@ def main(memory_bytes: int, cpu_seconds: int, niceness: int) -> None:
     signal.signal(
         signal.SIGTERM, signal.SIG_IGN
     )  # a stopping service must not fail the file being read: the parent ends us
-    watched = None if sandbox.limit(memory_bytes) else memory_bytes
+    most_memory = None if sandbox.limit(memory_bytes) else _peak_memory() + memory_bytes
     files_left = sandbox.leave_files()
-    threading.Thread(target=_watch, args=(os.getppid(), watched), daemon=True).start()
+    threading.Thread(target=_watch, args=(os.getppid(), most_memory), daemon=True).start()
     if missing := [name for name, left in (("Landlock", files_left), ("seccomp", sandbox.leave_calls())) if not left]:
         replies.write(json.dumps({"missing": missing}) + "\n")
     for request, file in _received(requests):
@@ -93,11 +93,15 @@ def _limit_cpu(seconds: int) -> None:
     resource.setrlimit(resource.RLIMIT_CPU, (lowest, hard))
 
 
-def _watch(parent: int, memory_bytes: int | None) -> None:
-    """End this process when its parent is gone, or when it has used more memory than it may (None: not looked at)."""
+def _peak_memory() -> int:
+    """The most memory that this process has used, in bytes. On Linux it starts at what its parent used (execve(2))."""
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * _RSS_UNIT
+
+
+def _watch(parent: int, most_memory: int | None) -> None:
+    """End this process when its parent is gone, or when its peak memory is over `most_memory` (None: not checked)."""
     while os.getppid() == parent:
-        used = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * _RSS_UNIT
-        if memory_bytes is not None and used > memory_bytes:
+        if most_memory is not None and _peak_memory() > most_memory:
             os.abort()  # as a library would that gets no more
         time.sleep(_LOOK_EVERY)
     os._exit(1)

@@ -342,7 +342,7 @@ def test_a_parser_whose_memory_the_system_does_not_limit_watches_it_itself(
     note: Path, memory: int, ends_with: int
 ) -> None:
     program = (
-        "import resource, sys, time\n"
+        "import resource, sys, threading\n"
         "real = resource.setrlimit\n"
         "def on_a_mac(kind, limits):\n"
         "    if kind == resource.RLIMIT_AS:\n"
@@ -350,10 +350,14 @@ def test_a_parser_whose_memory_the_system_does_not_limit_watches_it_itself(
         "    real(kind, limits)\n"
         "resource.setrlimit = on_a_mac\n"
         "from file_search_emulator.parsing import child\n"
+        "def use_memory():\n"
+        "    global held\n"
+        "    held = b'x' * 800_000_000\n"  # on Linux the peak starts at the parent's, which is lower
+        "if int(sys.argv[2]): threading.Timer(0.5, use_memory).start()\n"
         "child.main(int(sys.argv[1]), 30, 0)\n"
     )
     request = json.dumps({"mime_type": _TEXT, "name": ""}).encode() + b"\n"
-    command = [sys.executable, "-c", program, str(memory)]
+    command = [sys.executable, "-c", program, str(memory), str(int(ends_with != 0))]
     ours, theirs = socket.socketpair()
     with ours, theirs, subprocess.Popen(command, stdin=theirs.fileno(), stdout=subprocess.PIPE) as child:
         theirs.close()
