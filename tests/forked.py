@@ -16,10 +16,16 @@ _FORKING.set_forkserver_preload(["tests.warm"])
 
 
 class Forked:
-    """What `subprocess.Popen` is for a program, for `flamehaven` with some words."""
+    """What `subprocess.Popen` is for a program, for `flamehaven` with some words.
 
-    def __init__(self, words: Sequence[str], *, environment: Mapping[str, str], log: Path, cwd: Path) -> None:
-        self._process = ForkServerProcess(target=_run, args=(list(words), dict(environment), log, cwd))
+    It appends its output to the file `log`, and its errors too, or to `errors` if that is given.
+    """
+
+    def __init__(
+        self, words: Sequence[str], *, environment: Mapping[str, str], log: Path, cwd: Path, errors: Path | None = None
+    ) -> None:
+        arguments = (list(words), dict(environment), log, errors or log, cwd)
+        self._process = ForkServerProcess(target=_run, args=arguments)
         self._process.start()
 
     @property
@@ -49,15 +55,15 @@ class Forked:
         self.send_signal(signal.SIGKILL)
 
 
-def _run(words: list[str], environment: dict[str, str], log: Path, cwd: Path) -> None:
+def _run(words: list[str], environment: dict[str, str], log: Path, errors: Path, cwd: Path) -> None:
     """Be `flamehaven` in this process, with nothing of the environment that it was forked in."""
     os.environ.clear()
     os.environ.update(environment)
     os.chdir(cwd)
-    output = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
-    for stream in (1, 2):
+    for stream, file in ((1, log), (2, errors)):
+        output = os.open(file, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
         os.dup2(output, stream)
-    os.close(output)
+        os.close(output)
     sys.argv = ["flamehaven", *words]
     from flamehaven.cli import main
 

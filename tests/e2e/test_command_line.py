@@ -14,6 +14,7 @@ import socket
 import struct
 import subprocess
 import sys
+import tempfile
 import termios
 import threading
 import time
@@ -26,6 +27,7 @@ from urllib.parse import quote
 
 import pytest
 
+from tests.forked import Forked
 from tests.servers import FLAMEHAVEN, INHERITED, ROOT, Server, free_port, until
 
 COMMAND = [sys.executable, "-m", "flamehaven.cli"]
@@ -48,11 +50,17 @@ class Shell:
         return subprocess.Popen([*COMMAND, *map(str, arguments)], env=self.environment, cwd=ROOT, **options)
 
     def run(self, *arguments: str | Path) -> subprocess.CompletedProcess[str]:
-        pipes = {"stdin": subprocess.DEVNULL, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
-        with self.start(*arguments, **pipes) as process:
-            out, errors = (stream.decode() for stream in process.communicate(timeout=60))
-        assert TRACEBACK not in errors
-        return subprocess.CompletedProcess(process.args, process.returncode, out, errors)
+        words = list(map(str, arguments))
+        with tempfile.TemporaryDirectory() as folder:
+            out, errors = Path(folder) / "out", Path(folder) / "errors"
+            process = Forked(words, environment=self.environment, log=out, errors=errors, cwd=ROOT)
+            try:
+                code = process.wait(60)
+            finally:
+                process.kill()
+            done = subprocess.CompletedProcess(words, code, out.read_text(), errors.read_text())
+        assert TRACEBACK not in done.stderr
+        return done
 
     def ok(self, *arguments: str | Path) -> str:
         done = self.run(*arguments)

@@ -129,8 +129,8 @@ def test_the_pipeline_gives_its_image_the_name_in_compose() -> None:
 
 def started(script: str, folder: Path, url: str) -> tuple[dict[str, Any], str]:
     """The configuration that Alertmanager's container starts with for a webhook, and what it says."""
-    script = script.replace("$$", "$").replace("/etc/alertmanager", str(ROOT / "infra/alertmanager"))
-    script = script.replace("/tmp/", f"{folder}/").replace("exec alertmanager", "true")
+    script = script.replace("$$", "$").replace("/tmp/", f"{folder}/").replace("exec alertmanager", "true")
+    script = script.replace("/etc/alertmanager", str(ROOT / "infra/alertmanager"))
     environment = {"PATH": os.environ["PATH"], "ALERT_WEBHOOK_URL": url}
     ran = subprocess.run(("sh", "-ec", script), env=environment, capture_output=True, text=True, timeout=60)
     assert ran.returncode == 0, ran.stderr
