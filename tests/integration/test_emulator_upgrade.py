@@ -111,6 +111,15 @@ async def until_rebuilt(folder: Path) -> None:
             await asyncio.sleep(0.02)
 
 
+async def notice_of(folder: Path) -> str | None:
+    """What a server on the folder would say of its index."""
+    opened = create_app(folder).state.emulator
+    try:
+        return opened.notice()
+    finally:
+        await opened.close()
+
+
 async def test_what_another_version_analysed_is_analysed_again(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -122,7 +131,7 @@ async def test_what_another_version_analysed_is_analysed_again(
     pretend_another_version_analysed(folder)
     with index(folder) as connection:  # another process seems to be at it
         connection.execute("UPDATE documents SET lease_until = unixepoch() + 3600 WHERE size = ?", (len(FACT),))
-    assert "22 documents were indexed by another version" in (create_app(folder).state.emulator.notice() or "")
+    assert "22 documents were indexed by another version" in (await notice_of(folder) or "")
     async with emulator(folder) as api, emulator(folder) as other:
         for each in (api, other):
             assert FACT not in texts(await each.ask(ASKED, store))
@@ -135,7 +144,7 @@ async def test_what_another_version_analysed_is_analysed_again(
         assert connection.execute("SELECT * FROM chunks ORDER BY number").fetchall() == before
         after = connection.execute("SELECT number, id, state, updated FROM documents ORDER BY number").fetchall()
     assert after == listed
-    assert create_app(folder).state.emulator.notice() is None
+    assert await notice_of(folder) is None
     said = [line for line in caplog.messages if "22 documents were indexed by another version" in line]
     assert len(said) == 1, "whichever process came first says it"
     assert [line for line in caplog.messages if "The index is rebuilt" in line]
