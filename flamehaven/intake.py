@@ -16,6 +16,7 @@ from functions.health.readiness import indexing_trouble
 from functions.ingest.acceptance import GEMINI_MAX_BYTES, refusal
 from shared import metrics
 from shared.access import caller, check_store
+from shared.bodies import whole
 from shared.buckets import InvalidObjectName, ObjectInfo
 from shared.buckets.metadata_file import MAX_BYTES, parse_metadata
 from shared.errors import ServiceError
@@ -102,15 +103,12 @@ async def keep_metadata(parts: Runtime, pump: Pump, name: str, data: AsyncIterab
     if problem := object_problem(document):
         raise ServiceError("INVALID_FILENAME", problem)
     document = await parts.documents.find(document)
-    content = bytearray()
-    async for part in data:
-        content += part
-        if len(content) > MAX_BYTES:
-            raise ServiceError("FILE_SIZE_EXCEEDED", f"A metadata file has at most {MAX_BYTES:,} bytes.")
-    metadata, notes = parse_metadata(bytes(content))
+    too_large = ServiceError("FILE_SIZE_EXCEEDED", f"A metadata file has at most {MAX_BYTES:,} bytes.")
+    content = await whole(data, MAX_BYTES, too_large)
+    metadata, notes = parse_metadata(content)
     if notes and not metadata:
         raise ServiceError("INVALID_METADATA", " ".join(notes))
-    info = await _put(parts, document + METADATA_SUFFIX, bytes(content))
+    info = await _put(parts, document + METADATA_SUFFIX, content)
     await pump.add(document, request_id.get(), caller.get().id)
     return info
 

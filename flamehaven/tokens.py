@@ -19,6 +19,7 @@ import httpx2
 import jwt
 
 from shared.access import Caller, Scope
+from shared.bodies import whole
 from shared.failures import Transient
 from shared.settings import Settings, is_secure
 
@@ -227,14 +228,11 @@ async def _discover(client: httpx2.AsyncClient, settings: Settings) -> str:
 
 async def _get(client: httpx2.AsyncClient, address: str) -> dict[str, Any]:
     """The JSON object at an address; no redirect is followed, and nothing large or compressed is taken."""
-    content = bytearray()
     async with client.stream("GET", address, headers={"Accept-Encoding": "identity"}) as answer:
         if answer.status_code != httpx2.codes.OK:
             raise ValueError(f"{address} answered {answer.status_code}")
-        async for part in answer.aiter_raw():
-            content += part
-            if len(content) > MAX_BYTES:
-                raise ValueError(f"{address} has more than {MAX_BYTES:,} bytes")
+        too_large = ValueError(f"{address} has more than {MAX_BYTES:,} bytes")
+        content = await whole(answer.aiter_raw(), MAX_BYTES, too_large)
     document = json.loads(content)
     if not isinstance(document, dict):
         raise ValueError(f"{address} is no JSON object")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, AsyncIterable
 
 from starlette.requests import Request
 
@@ -27,6 +27,16 @@ async def body(request: Request) -> AsyncGenerator[bytes, None]:
             "BAD_REQUEST",
             f"The body is not gzip, as Content-Encoding says: {error}. Send it again, or as it is without that header.",
         ) from error
+
+
+async def whole(parts: AsyncIterable[bytes], most: int, too_large: Exception) -> bytes:
+    """All parts together. Raises `too_large` as soon as they have more than `most` bytes."""
+    data = bytearray()
+    async for part in parts:
+        data += part
+        if len(data) > most:
+            raise too_large
+    return bytes(data)
 
 
 def declared_length(request: Request) -> int | None:

@@ -12,7 +12,7 @@ from urllib.parse import unquote_to_bytes, urlencode
 from pydantic import AliasChoices, BaseModel, ValidationError
 from starlette.requests import Request
 
-from shared.bodies import body, declared_length
+from shared.bodies import body, declared_length, whole
 from shared.errors import ServiceError
 
 Model = TypeVar("Model", bound=BaseModel)
@@ -25,12 +25,8 @@ async def read_json(request: Request, model: type[Model]) -> Model:
     """The request's JSON body as `model`. Raises ServiceError (VALIDATION_ERROR) that names each wrong field."""
     if (declared_length(request) or 0) > MAX_JSON_BYTES:
         raise _too_large()
-    data = bytearray()
-    async for part in body(request):
-        data += part
-        if len(data) > MAX_JSON_BYTES:
-            raise _too_large()
-    return _validated(model.model_validate_json, bytes(data) or b"{}", model, in_query=False)
+    data = await whole(body(request), MAX_JSON_BYTES, _too_large())
+    return _validated(model.model_validate_json, data or b"{}", model, in_query=False)
 
 
 def _too_large() -> ServiceError:

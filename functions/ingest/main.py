@@ -60,11 +60,7 @@ async def sweep(request: Request) -> Response:
 
 
 async def _body(request: Request) -> bytes:
-    from shared.bodies import body
+    from shared.bodies import body, whole
 
-    data = bytearray()
-    async for part in body(request):
-        data += part
-        if len(data) > MAX_EVENT_BYTES:
-            raise ServiceError("INVALID_EVENT", f"An event has at most {MAX_EVENT_BYTES:,} bytes. Send one at a time.")
-    return bytes(data)
+    too_large = ServiceError("INVALID_EVENT", f"An event has at most {MAX_EVENT_BYTES:,} bytes. Send one at a time.")
+    return await whole(body(request), MAX_EVENT_BYTES, too_large)
