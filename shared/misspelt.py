@@ -20,22 +20,22 @@ KUBERNETES = re.compile(r"\w+_(SERVICE_(HOST|PORT)\w*|PORT(_\d+_\w+)?)")
 
 def misspelt(environment: Iterable[str]) -> list[str]:
     """A sentence about each variable that was probably meant for a setting; other programs' variables get none."""
-    known = {*(name.upper() for name in Settings.model_fields), "GOOGLE_API_KEY", *COMMAND}
-    return [_sentence(name, known) for name in sorted(environment) if _looks_like_ours(name.upper(), known)]
+    settings = sorted({*(name.upper() for name in Settings.model_fields), "GOOGLE_API_KEY"})
+    known = {*settings, *COMMAND}
+    shorter = {name: setting for setting in reversed(settings) for name in _shorter(setting)}
 
+    def meant(name: str, close: float) -> list[str]:
+        """The setting that a name stands for: with the prefix or a word too many or too few, else the nearest."""
+        longer = name.removeprefix(PREFIX) if name.removeprefix(PREFIX) in known else shorter.get(name)
+        return [longer] if longer else get_close_matches(name, sorted(known), n=1, cutoff=close)
 
-def _looks_like_ours(name: str, known: set[str]) -> bool:
-    if name in known or KUBERNETES.fullmatch(name):
-        return False
-    return name.startswith(PREFIX) or bool(_meant(name, known, CLOSE))
+    def looks_like_ours(name: str) -> bool:
+        if name in known or KUBERNETES.fullmatch(name):
+            return False
+        return name.startswith(PREFIX) or bool(meant(name, CLOSE))
 
-
-def _meant(name: str, known: set[str], close: float) -> list[str]:
-    """The setting that a name stands for: with the prefix or a word too many or too few, else the nearest."""
-    if name.removeprefix(PREFIX) in known:
-        return [name.removeprefix(PREFIX)]
-    longer = [setting for setting in sorted(known.difference(COMMAND)) if name in _shorter(setting)]
-    return longer[:1] or get_close_matches(name, sorted(known), n=1, cutoff=close)
+    ours = [name for name in sorted(environment) if looks_like_ours(name.upper())]
+    return [_sentence(name, meant(name.upper(), 0.6)) for name in ours]
 
 
 def _shorter(setting: str) -> list[str]:
@@ -45,7 +45,6 @@ def _shorter(setting: str) -> list[str]:
     return [name for name in (*shorter, setting.removeprefix(PREFIX)) if "_" in name]
 
 
-def _sentence(name: str, known: set[str]) -> str:
-    meant = _meant(name.upper(), known, 0.6)
+def _sentence(name: str, meant: list[str]) -> str:
     question = f" Did you mean {meant[0]}?" if meant else ""
     return f"{name} is not a setting, and is ignored.{question} docs/settings.md lists all settings."
