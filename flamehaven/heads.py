@@ -47,6 +47,8 @@ class LimitedHeads(HttpToolsProtocol):
     def __init__(self, *args: Any, **named: Any) -> None:
         super().__init__(*args, **named)
         self._facts: dict[str, Any] = {}
+        self.network: str | None = None
+        """The address that counts as one; None where the connection has none."""
         self.waiting_since: float | None = None
         """When it began to wait for a head, in the event loop's time; None while a request is answered."""
         self._timer: asyncio.TimerHandle | None = None
@@ -58,6 +60,7 @@ class LimitedHeads(HttpToolsProtocol):
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # uvicorn's own narrowing
         super().connection_made(transport)
+        self.network = address_of(self.client[0]) if self.client else None
         self.waiting_since = self.loop.time()
         self._start_timer()
         if problem := self._no_room():
@@ -153,12 +156,11 @@ class LimitedHeads(HttpToolsProtocol):
     def _no_room(self) -> ServiceError | None:
         """Why this connection cannot stay; where there are too many, the one that waited longest for a head goes."""
         others = [each for each in self.connections if isinstance(each, LimitedHeads) and each is not self]
-        if self.client and not self.trusts(self.client[0]):
-            own = address_of(self.client[0])
-            if sum(address_of(each.client[0]) == own for each in others if each.client) >= MAX_PER_ADDRESS:
-                return ServiceError(
-                    "RATE_LIMIT_EXCEEDED", f"Your address has {MAX_PER_ADDRESS} connections. Close some.", headers=RETRY
-                )
+        own = sum(each.network == self.network for each in others)
+        if self.client and not self.trusts(self.client[0]) and own >= MAX_PER_ADDRESS:
+            return ServiceError(
+                "RATE_LIMIT_EXCEEDED", f"Your address has {MAX_PER_ADDRESS} connections. Close some.", headers=RETRY
+            )
         if len(others) < _most():
             return None
         longest = _longest_waiting(others)
