@@ -14,7 +14,6 @@ from flamehaven.documents import delete_object
 from functions.ingest.worker import renew
 from shared.access import caller, check_store
 from shared.buckets import ObjectInfo
-from shared.buckets.directory import DirectoryBucket
 from shared.buckets.documents import documents_of
 from shared.changes import log_change
 from shared.errors import ServiceError
@@ -97,7 +96,7 @@ async def list_stores(request: Request) -> Response:
     async for info in documents_of(parts.documents):
         if sees(store_of(info.name)):
             await _count(stores.setdefault(store_of(info.name), StoreSummary(resource=None)), info, record_of)
-    for folder in await parts.documents.closed_folders() if isinstance(parts.documents, DirectoryBucket) else ():
+    for folder in await parts.documents.closed_folders():
         store = folder.partition("/")[0]
         if sees(store):
             problem = f"The server may not enter the folder {folder!r}: give it the right to."

@@ -10,7 +10,6 @@ from typing import Literal
 
 from pydantic import BaseModel, Field
 
-from shared.buckets.directory import DirectoryBucket
 from shared.errors import ServiceError
 from shared.failures import DependencyFailure
 from shared.logs import product_version
@@ -73,7 +72,7 @@ async def readiness() -> Health:
             warnings["redis"] = problem
         if notice := await asyncio.to_thread(parts.index_notice):
             warnings["index"] = notice
-        if isinstance(parts.documents, DirectoryBucket) and (closed := await parts.documents.closed_folders()):
+        if closed := await parts.documents.closed_folders():
             warnings["folders"] = f"The server may not enter {', '.join(closed)}: give it the right to."
     working = set(checks.values()) == {"ok"}
     return Health(

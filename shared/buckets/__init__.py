@@ -126,10 +126,10 @@ class Bucket(Protocol):
         """Delete the object; False where there was none. Raises PreconditionFailed."""
 
     async def find(self, name: str) -> str:
-        """The name of the object that `name` means: one that differs from it only in its Unicode form, where there is
+        """The name of the object that `name` means, which may be in another Unicode form; else `name` in NFC."""
 
-        one, else `name` in NFC.
-        """
+    async def closed_folders(self) -> list[str]:
+        """The folders that this process may not enter."""
 
     def locate(self, bucket: str, key: str) -> str | None:
         """The name here of what an event calls `key` in `bucket`; None where that is no object of this bucket."""

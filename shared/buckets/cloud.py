@@ -97,6 +97,10 @@ class CloudBucket(ABC):
         """Stable: an object appears when all of it was written."""
         return Stability.STABLE
 
+    async def closed_folders(self) -> list[str]:
+        """None: rights in the cloud are those of the whole bucket."""
+        return []
+
     async def stat(self, name: str) -> ObjectInfo | None:
         if self._problem(name):
             return None
