@@ -43,7 +43,7 @@ def main(memory_bytes: int, cpu_seconds: int, niceness: int) -> None:
         replies.write(json.dumps({"missing": missing}) + "\n")
     for request, file in _received(requests):
         used = resource.getrusage(resource.RUSAGE_SELF)
-        _limit_cpu(int(used.ru_utime + used.ru_stime) + 1 + cpu_seconds)
+        sandbox.limit_cpu(int(used.ru_utime + used.ru_stime) + 1 + cpu_seconds)
         try:
             with file:
                 for reply in _reply(request, file):
@@ -85,12 +85,6 @@ def _private_streams() -> tuple[socket.socket, TextIO]:
     os.dup2(nowhere, 0)
     os.dup2(nowhere, 1)
     return requests, replies
-
-
-def _limit_cpu(seconds: int) -> None:
-    hard = resource.getrlimit(resource.RLIMIT_CPU)[1]
-    lowest = seconds if hard == resource.RLIM_INFINITY else min(seconds, hard)
-    resource.setrlimit(resource.RLIMIT_CPU, (lowest, hard))
 
 
 def _peak_memory() -> int:

@@ -52,10 +52,21 @@ def limit(memory_bytes: int) -> bool:
     return True
 
 
+def limit_cpu(seconds: int) -> None:
+    """End this process once it has used so many seconds of CPU in all, until another limit is set."""
+    value, hard = _within(resource.RLIMIT_CPU, seconds)
+    resource.setrlimit(resource.RLIMIT_CPU, (value, hard))
+
+
 def _limit(kind: int, most: int) -> None:
-    hard = resource.getrlimit(kind)[1]
-    value = most if hard == resource.RLIM_INFINITY else min(most, hard)
+    value, _ = _within(kind, most)
     resource.setrlimit(kind, (value, value))
+
+
+def _within(kind: int, most: int) -> tuple[int, int]:
+    """The limit that can be set for `most`, and the hard limit that it cannot exceed."""
+    hard = resource.getrlimit(kind)[1]
+    return most if hard == resource.RLIM_INFINITY else min(most, hard), hard
 
 
 def leave_files() -> bool:
