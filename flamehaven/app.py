@@ -256,10 +256,8 @@ async def _keep_up(parts: Runtime, pump: Pump) -> None:
 
 async def _take_events(parts: Runtime) -> None:
     """Settle what the queue tells, and begin anew when that ends."""
-    address, deliveries = (
-        parts.settings.events_url,
-        Deliveries(partial(settle_event, parts, patience=PATIENCE), parts.trouble),
-    )
+    address = parts.settings.events_url
+    deliveries = Deliveries(partial(settle_event, parts, patience=PATIENCE), parts.trouble)
     while True:
         well = asyncio.get_running_loop().call_later(QUEUE_PAUSE, parts.trouble.pop, "events", None)
         try:
