@@ -10,7 +10,7 @@ import re
 from collections.abc import Iterator
 from functools import lru_cache
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, TypeVar
 from urllib.parse import quote, urlsplit
 
 from pydantic import AfterValidator, AliasChoices, BeforeValidator, Field, SecretStr, ValidationError, model_validator
@@ -20,6 +20,7 @@ from shared.errors import ServiceError
 from shared.places import Place, contains, is_reachable, place_of
 from shared.secret import SecretSource, file_of
 
+Model = TypeVar("Model", bound=BaseSettings)
 EMBEDDED = "emulator:"
 """The value of GEMINI_BASE_URL that asks for the emulator in this process."""
 SHORTEST_ADMIN_KEY = 16
@@ -482,6 +483,18 @@ def load_settings() -> Settings:
     except ValidationError as error:
         lines = [_problem(problem) for problem in error.errors(include_url=False, include_context=False)]
         raise ServiceError("CONFIGURATION_ERROR", " ".join(lines)) from None
+
+
+def function_settings(model: type[Model]) -> Model:
+    """The settings that only one function has, from the environment.
+
+    Raises ServiceError (CONFIGURATION_ERROR), which names what is wrong and repeats no value.
+    """
+    try:
+        return model()
+    except ValidationError as error:
+        wrong = ", ".join(sorted({str(each["loc"][0]).upper() for each in error.errors()}))
+        raise ServiceError("CONFIGURATION_ERROR", f"Not set, or not to what they take: {wrong}.") from None
 
 
 settings = lru_cache(maxsize=1)(load_settings)

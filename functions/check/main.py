@@ -34,15 +34,15 @@ async def check(request: Request) -> Response:
 
     import httpx2
 
-    from functions.check.settings import CheckRequest, check_settings
+    from functions.check.settings import CheckRequest, CheckSettings
     from shared.reading import read_query
     from shared.runtime import open_bucket
-    from shared.settings import settings
+    from shared.settings import function_settings, settings
 
     if request.method != "POST":
         raise ServiceError("METHOD_NOT_ALLOWED", "A check is started with POST.", headers={"Allow": "POST"})
     search = read_query(request, CheckRequest).search
-    found, code = check_settings(), f"{secrets.randbelow(10**8):08d}"
+    found, code = function_settings(CheckSettings), f"{secrets.randbelow(10**8):08d}"
     bucket = await asyncio.to_thread(open_bucket, settings().documents_place)
     try:
         await bucket.put(DOCUMENT, f"The code of the synthetic check is {code}.\n".encode())

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field
 from pydantic_settings import BaseSettings, SettingsConfigDict
-
-from shared.errors import ServiceError
 
 
 class CheckRequest(BaseModel):
@@ -24,12 +22,3 @@ class CheckSettings(BaseSettings):
     check_seconds: float = Field(300, gt=0, description="Seconds until the answer has to be right.")
     check_pause_seconds: float = Field(10, gt=0, description="Seconds between two questions.")
     gce_metadata_host: str = Field("metadata.google.internal", description="Where the identity token comes from.")
-
-
-def check_settings() -> CheckSettings:
-    """Return the settings. Raises ServiceError (CONFIGURATION_ERROR), which names what is wrong, and no value."""
-    try:
-        return CheckSettings()
-    except ValidationError as error:
-        wrong = ", ".join(sorted({str(each["loc"][0]).upper() for each in error.errors()}))
-        raise ServiceError("CONFIGURATION_ERROR", f"Set these to values that they take: {wrong}.") from None

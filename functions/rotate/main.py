@@ -26,11 +26,12 @@ async def rotate(request: Request) -> Response:
     from functions.rotate.google import ApiKeys, GeminiApi, Secret
     from functions.rotate.rotation import Rules
     from functions.rotate.rotation import rotate as exchange
-    from functions.rotate.settings import rotation_settings
+    from functions.rotate.settings import RotationSettings
+    from shared.settings import function_settings
 
     if request.method != "POST":
         raise ServiceError("METHOD_NOT_ALLOWED", "A rotation is started with POST.", headers={"Allow": "POST"})
-    found = rotation_settings()
+    found = function_settings(RotationSettings)
     rules = Rules(found.rotation_name, timedelta(days=found.rotation_days), timedelta(days=found.rotation_grace_days))
     async with _turn:
         done = await asyncio.to_thread(

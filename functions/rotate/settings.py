@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-from pydantic import Field, ValidationError
+from pydantic import Field
 from pydantic_settings import BaseSettings, SettingsConfigDict
-
-from shared.errors import ServiceError
 
 
 class RotationSettings(BaseSettings):
@@ -21,12 +19,3 @@ class RotationSettings(BaseSettings):
     gemini_base_url: str = Field("", description="Another address of the Gemini API.")
     api_keys_endpoint: str = Field("", description="Another address of the API Keys API; http:// is asked unsigned.")
     secret_manager_endpoint: str = Field("", description="The same for Secret Manager.")
-
-
-def rotation_settings() -> RotationSettings:
-    """The settings. Raises ServiceError (CONFIGURATION_ERROR), which names what is wrong and repeats no value."""
-    try:
-        return RotationSettings()
-    except ValidationError as error:
-        wrong = ", ".join(sorted({str(each["loc"][0]).upper() for each in error.errors()}))
-        raise ServiceError("CONFIGURATION_ERROR", f"Not set, or not to what they take: {wrong}.") from None
